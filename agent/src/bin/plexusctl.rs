@@ -1,0 +1,3 @@
+//! The tool for people.
+
+fn main() {}

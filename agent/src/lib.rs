@@ -1,0 +1,3 @@
+//! The node agent: what the container runtime's shim asks for, it plans, attaches, forwards and records.
+
+pub mod sandbox;

@@ -1,0 +1,35 @@
+//! The only place that enters a network namespace.
+//!
+//! Links, addresses and routes of a pod go through the netlink socket that the shim opened there, so almost nothing
+//! needs this room: sysctl files and attaching a program to a device that lives inside the pod.
+
+use std::os::fd::BorrowedFd;
+
+use nix::sched::{CloneFlags, setns};
+
+/// Why something could not run inside a network namespace.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// `setns(2)` refused the descriptor: not a network namespace, or CAP_SYS_ADMIN is missing.
+    #[error("cannot enter the pod's network namespace: {0}; plexusd needs CAP_SYS_ADMIN for in-pod hooks")]
+    Enter(nix::Error),
+    /// The thread that entered the namespace could not be started or ended by a panic.
+    #[error("the thread inside the pod's network namespace could not run: {0}")]
+    Thread(String),
+}
+
+/// Runs `work` on a thread of its own inside the network namespace `netns`, and returns what it returned.
+///
+/// The thread ends afterwards, so no pooled thread can keep running in a foreign namespace.
+pub fn within<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -> Result<T, SandboxError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("sandbox".into())
+            .spawn_scoped(scope, move || {
+                setns(netns, CloneFlags::CLONE_NEWNET).map_err(SandboxError::Enter)?;
+                Ok(work())
+            })
+            .map_err(|error| SandboxError::Thread(error.to_string()))?;
+        thread.join().map_err(|_| SandboxError::Thread("it panicked".into()))?
+    })
+}

@@ -1,0 +1,3 @@
+//! The shim that the container runtime executes.
+
+fn main() {}

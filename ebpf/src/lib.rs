@@ -1,0 +1,2 @@
+//! Nouns of the data plane.
+#![no_std]

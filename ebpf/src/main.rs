@@ -1,0 +1,3 @@
+//! One program per hook.
+#![no_std]
+#![no_main]

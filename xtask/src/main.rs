@@ -1,0 +1,3 @@
+//! Build, test and measure Plexus.
+
+fn main() {}
