@@ -1,1 +1,19 @@
-//! CNI documents, network selection, planning and the wire protocol: pure, no I/O.
+//! CNI documents, network selection, planning and the wire protocol: pure, no I/O, no async.
+//!
+//! The agent, the shim and the benchmarks all speak through these types, so what a config or a result means is
+//! decided in one place.
+
+pub mod args;
+pub mod config;
+pub mod env;
+pub mod error;
+pub mod json;
+pub mod limits;
+pub mod name;
+pub mod result;
+pub mod version;
+pub mod wire;
+
+pub use error::{CniError, Code};
+pub use result::CniResult;
+pub use version::Version;

@@ -1,0 +1,26 @@
+//! Limits on foreign input: every size, count and time that somebody else chooses ends here.
+
+/// Longest config on stdin, in bytes; a Kubernetes object may hold 1.5 MB, a config in it stays below this.
+pub const CONFIG_BYTES_MAX: usize = 1 << 20;
+/// Longest frame on the socket, in bytes: a config with its JSON escapes, or one answer for people.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+/// Longest `CNI_ARGS`, in bytes.
+pub const ARGS_BYTES_MAX: usize = 16 << 10;
+/// Longest container id, in bytes; it names files, and a file name ends at 255.
+pub const CONTAINER_ID_BYTES_MAX: usize = 200;
+/// Longest network name, in bytes; it names a directory.
+pub const NETWORK_NAME_BYTES_MAX: usize = 200;
+/// Most plugins in one conflist.
+pub const PLUGINS_MAX: usize = 32;
+/// Most networks that one pod may select.
+pub const NETWORKS_MAX: usize = 64;
+/// Standard output taken from one delegate, in bytes.
+pub const DELEGATE_STDOUT_BYTES_MAX: usize = 1 << 20;
+/// Standard error kept from one delegate, in bytes; the rest is read and dropped.
+pub const DELEGATE_STDERR_BYTES_MAX: usize = 64 << 10;
+/// The whole of one ADD, CHECK or DEL, in milliseconds; below the two minutes after which kubelet gives up.
+pub const REQUEST_DEADLINE_MS: u64 = 110_000;
+/// One delegate's run, in milliseconds.
+pub const DELEGATE_DEADLINE_MS: u64 = 60_000;
+/// How long the shim waits for an agent that is not there, in milliseconds (ADD and CHECK end within 2 s).
+pub const AGENT_WAIT_MS: u64 = 1_800;

@@ -1,0 +1,96 @@
+//! Names that foreign input chooses: what they may hold, so that none can name a path.
+
+use crate::error::{CniError, Code};
+use crate::limits::{CONTAINER_ID_BYTES_MAX, NETWORK_NAME_BYTES_MAX};
+
+/// Checks a container id (C024, C025): alphanumeric first, then also `_`, `.` and `-`.
+pub fn check_container_id(id: &str) -> Result<(), CniError> {
+    if id.is_empty() || !is_cni_name(id) {
+        return Err(CniError::new(
+            Code::InvalidEnvironment,
+            format!("CNI_CONTAINERID {id:?} is not a container id"),
+        )
+        .because("it must start with a letter or digit and hold only letters, digits, '_', '.' and '-'"));
+    }
+    if id.len() > CONTAINER_ID_BYTES_MAX {
+        return Err(CniError::new(
+            Code::InvalidEnvironment,
+            format!("CNI_CONTAINERID has {} bytes, at most {CONTAINER_ID_BYTES_MAX} are allowed", id.len()),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks an interface name (C026) as the kernel's `dev_valid_name` does; `origin` says where it was read.
+pub fn check_ifname(name: &str, origin: &str) -> Result<(), CniError> {
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > 15 {
+        "it is longer than 15 bytes"
+    } else if name == "." || name == ".." {
+        "it is a directory"
+    } else if name.bytes().any(|byte| byte == b'/' || byte == b':' || byte.is_ascii_whitespace() || byte == 0)
+    {
+        "it holds '/', ':' or white space"
+    } else {
+        return Ok(());
+    };
+    Err(CniError::new(Code::InvalidEnvironment, format!("{origin} {name:?} is not an interface name"))
+        .because(reason))
+}
+
+/// Checks a network name (C011).
+pub fn check_network_name(name: &str) -> Result<(), CniError> {
+    if is_cni_name(name) && name.len() <= NETWORK_NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(CniError::new(Code::InvalidConfig, format!("name {name:?} is not a network name")).because(format!(
+        "it must start with a letter or digit, hold only letters, digits, '_', '.' and '-', \
+         and have at most {NETWORK_NAME_BYTES_MAX} bytes"
+    )))
+}
+
+/// Checks a plugin type (C029); `key` is `type` or `ipam.type`.
+pub fn check_plugin_type(name: &str, key: &str) -> Result<(), CniError> {
+    let plain = !name.is_empty() && name.len() <= 100 && name != "." && name != "..";
+    if plain && !name.bytes().any(|byte| matches!(byte, b'/' | b'\\' | 0)) {
+        return Ok(());
+    }
+    Err(CniError::new(Code::InvalidConfig, format!("{key} {name:?} is not a plugin name"))
+        .because("a plugin is named by its file name in CNI_PATH, without directories"))
+}
+
+/// `^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`
+fn is_cni_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c024_a_container_id_cannot_be_a_path() {
+        for wrong in ["", "-a", ".a", "a/b", "../a", "a b", "a;b", "a\nb", "a\0b", "ä"] {
+            assert_eq!(check_container_id(wrong).unwrap_err().code, Code::InvalidEnvironment, "{wrong:?}");
+        }
+        assert!(check_container_id("a0B-_.").is_ok());
+    }
+
+    #[test]
+    fn c026_an_interface_name_fits_the_kernel() {
+        for wrong in ["", "sixteen-bytes-ab", ".", "..", "a/b", "a:b", "a b", "a\tb"] {
+            assert!(check_ifname(wrong, "CNI_IFNAME").is_err(), "{wrong:?}");
+        }
+        assert!(check_ifname("fifteen-bytes-a", "CNI_IFNAME").is_ok());
+    }
+
+    #[test]
+    fn c029_a_plugin_type_cannot_leave_its_directory() {
+        for wrong in ["", "a/b", "..", "a\\b", "a\0"] {
+            assert_eq!(check_plugin_type(wrong, "type").unwrap_err().code, Code::InvalidConfig, "{wrong:?}");
+        }
+    }
+}
