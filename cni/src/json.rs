@@ -33,9 +33,23 @@ pub fn typed<T: DeserializeOwned>(object: &Object, what: &str) -> Result<T, CniE
     let present: Object = present.map(|(key, value)| (key.clone(), value.clone())).collect();
     serde_path_to_error::deserialize(Value::Object(present)).map_err(|error| {
         let path = error.path().to_string();
+        let top = path.split(['.', '[']).next().unwrap_or_default();
+        let found = object
+            .get(top)
+            .map(|value| format!(", found {}", shorten(&value.to_string())))
+            .unwrap_or_default();
         CniError::new(Code::InvalidConfig, format!("{what}: key {path:?} cannot be used"))
-            .because(error.into_inner().to_string())
+            .because(format!("{}{found}", error.into_inner()))
     })
+}
+
+/// The beginning of a foreign text, short enough for an error message.
+fn shorten(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    if text.chars().count() <= CHARS_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(CHARS_MAX).chain("…".chars()).collect()
 }
 
 /// The string at `key`, or `None` where it is absent or null; another type is an error.
@@ -96,6 +110,6 @@ mod tests {
         }
         let object = parse_object(br#"{"mtu": -1}"#, "stdin").unwrap();
         let error = typed::<Conf>(&object, "macvlan").err().unwrap();
-        assert!(error.msg.contains("mtu") && error.details.contains("u32"), "{error}");
+        assert!(error.msg.contains("mtu") && error.details.contains("-1"), "{error}");
     }
 }
