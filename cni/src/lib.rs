@@ -11,6 +11,7 @@ pub mod json;
 pub mod limits;
 pub mod name;
 pub mod result;
+pub mod stdin;
 pub mod version;
 pub mod wire;
 

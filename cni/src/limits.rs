@@ -24,3 +24,7 @@ pub const REQUEST_DEADLINE_MS: u64 = 110_000;
 pub const DELEGATE_DEADLINE_MS: u64 = 60_000;
 /// How long the shim waits for an agent that is not there, in milliseconds (ADD and CHECK end within 2 s).
 pub const AGENT_WAIT_MS: u64 = 1_800;
+/// Longest path of a unix socket, in bytes: `sun_path` of unix(7) less its closing zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Longest path of a directory that a config names, in bytes: PATH_MAX of limits.h less the names beneath it.
+pub const DIRECTORY_PATH_BYTES_MAX: usize = 3 << 10;
