@@ -28,3 +28,11 @@ pub const AGENT_WAIT_MS: u64 = 1_800;
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Longest path of a directory that a config names, in bytes: PATH_MAX of limits.h less the names beneath it.
 pub const DIRECTORY_PATH_BYTES_MAX: usize = 3 << 10;
+/// Longest network annotation, in bytes; Kubernetes allows 256 KiB for all annotations of an object.
+pub const ANNOTATION_BYTES_MAX: usize = 256 << 10;
+/// Most addresses that one network selection element may request.
+pub const ADDRESSES_MAX: usize = 32;
+/// Most port mappings that one network selection element may request.
+pub const PORT_MAPPINGS_MAX: usize = 256;
+/// Longest free text in a network selection element, in bytes.
+pub const TEXT_FIELD_BYTES_MAX: usize = 256;
