@@ -43,8 +43,8 @@ pub struct Run {
     /// Most interfaces with a port in the data plane.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65536))]
     ports_max: u32,
-    /// Directories beneath which an IPAM config may place its data.
-    #[arg(long, value_delimiter = ':', default_value = "/var/lib/cni")]
+    /// Directories beneath which an IPAM config may place its data; the first serves configs that name none.
+    #[arg(long, value_delimiter = ':', default_value = "/var/lib/cni/networks:/var/lib/cni:/run/cni")]
     ipam_data_dir: Vec<PathBuf>,
     /// Threads that do the blocking work; the kernel serialises most of it.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
