@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod args;
 pub mod attach;
+pub mod ctl;
 pub mod datapath;
 pub mod delegate;
 pub mod fault;
