@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{CniError, Code};
@@ -93,7 +94,8 @@ impl Route {
 }
 
 /// Name servers.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Dns(pub Object);
 
 impl CniResult {
@@ -216,7 +218,7 @@ impl Route {
     }
 }
 
-fn put<T: serde::Serialize>(object: &mut Object, key: &str, value: Option<&T>) {
+fn put<T: Serialize>(object: &mut Object, key: &str, value: Option<&T>) {
     if let Some(value) = value {
         object.insert(key.into(), json!(value));
     }

@@ -1,3 +1,46 @@
-//! Build, test and measure Plexus.
+//! `cargo xtask`: sets the machine up, builds, shows, tests and measures Plexus.
+//!
+//! Depends on none of the workspace's crates, so that it works while they do not compile.
 
-fn main() {}
+mod args;
+mod bench;
+mod build;
+mod demo;
+mod fuzz;
+mod lint;
+mod paths;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use crate::args::{Arguments, Verb};
+use crate::paths::Workspace;
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().verb) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(verb: Verb) -> Result<ExitCode> {
+    let workspace = Workspace::locate()?;
+    match verb {
+        Verb::Setup => setup::verb(&workspace),
+        Verb::Build(options) => build::verb(&workspace, &options),
+        Verb::Demo(options) => demo::verb(&workspace, &options),
+        Verb::Test(options) => test::verb(&workspace, &options),
+        Verb::Bench(options) => bench::verb(&workspace, &options),
+        Verb::Lint => lint::verb(&workspace),
+        Verb::Fuzz(options) => fuzz::verb(&workspace, &options),
+    }
+}

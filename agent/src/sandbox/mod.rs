@@ -3,9 +3,20 @@
 //! Links, addresses and routes of a pod go through the netlink socket that the shim opened there, so almost nothing
 //! needs this room: sysctl files and attaching a program to a device that lives inside the pod.
 
+#![allow(
+    unsafe_code,
+    reason = "descriptors passed by the shim and the ethtool ioctl; each block says why it is sound"
+)]
+
+mod descriptors;
+mod socket;
+
 use std::os::fd::BorrowedFd;
 
 use nix::sched::{CloneFlags, setns};
+
+pub use descriptors::receive;
+pub use socket::{enable_gro, netlink_socket};
 
 /// Why something could not run inside a network namespace.
 #[derive(Debug, thiserror::Error)]

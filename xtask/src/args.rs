@@ -1,0 +1,140 @@
+//! The command line: every verb, its options and its help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Build, show, test and measure Plexus. Every verb first sets up what it needs (see `setup`).
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done, 1 failed, 2 wrong usage.
+Downloads and tools are kept in $PLEXUS_CACHE, else $XDG_CACHE_HOME/plexus, else ~/.cache/plexus;
+everything built lands in target/. A first run on a bare Debian 12 machine needs root (for apt) and the network.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Install what building and testing need: Debian packages, rust-src, bpf-linker, bpffs
+    ///
+    /// Does nothing, in well under a second, where everything is there. A piece that cannot be had is named together
+    /// with the command that would install it; the exit status is then 1.
+    Setup,
+    /// Build the eBPF object and the binaries into target/bpf and target/plexus/bin
+    Build(BuildOptions),
+    /// Attach, forward, police, restart and clean up two pods in throw-away network namespaces (root)
+    Demo(DemoOptions),
+    /// Run the tests, each in a process of its own, and print a closing count (root for bpf and netns)
+    Test(TestOptions),
+    /// Measure against the reference plugins in one run and write a report (root)
+    Bench(BenchOptions),
+    /// Check format, clippy on host and eBPF code, licences and advisories
+    Lint,
+    /// Fuzz the parsers of foreign input
+    Fuzz(FuzzOptions),
+}
+
+/// Exit status of a wrong command line, as clap's own.
+pub(crate) const USAGE: u8 = 2;
+
+/// Options of `build`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildOptions {
+    /// Optimised host binaries; this is the default
+    #[arg(long, conflicts_with = "dev")]
+    release: bool,
+    /// Unoptimised host binaries, quicker to build; the eBPF object and the shim are always optimised
+    #[arg(long)]
+    dev: bool,
+}
+
+impl BuildOptions {
+    /// Whether the host binaries are to be built without optimisation.
+    pub(crate) fn is_dev(&self) -> bool {
+        self.dev && !self.release
+    }
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// Also write the outcome as JSON to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// A layer of tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Selection {
+    /// Unit and property tests, the shim's process contract, style checks
+    Unit,
+    /// eBPF programs by BPF_PROG_TEST_RUN, packet in and packet out (root)
+    Bpf,
+    /// Whole paths in throw-away network namespaces (root)
+    Netns,
+    /// A fixed number of inputs for every fuzz target
+    Fuzz,
+    /// Other kernels in virtual machines (not built yet)
+    Vm,
+    /// Against a real API server (not built yet)
+    Api,
+    /// All that are built
+    All,
+}
+
+/// Options of `test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestOptions {
+    /// Which layer to run
+    #[arg(value_enum, default_value_t = Selection::All)]
+    pub(crate) suite: Selection,
+    /// Only tests whose name contains one of these
+    #[arg(last = true, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+}
+
+/// Options of `fuzz`.
+#[derive(Debug, Args)]
+pub(crate) struct FuzzOptions {
+    /// Only this target; all when absent
+    pub(crate) target: Option<String>,
+    /// How long to run each target
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) seconds: u32,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Benchmark {
+    /// Time of ADD and DEL, throughput of parallel ADDs, memory of plexusd
+    Cni,
+    /// Packets per second, pod to pod and pod to wire (not built yet)
+    Forward,
+    /// Accuracy and cost of the policers (not built yet)
+    Police,
+    /// All that are built
+    All,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchOptions {
+    /// What to measure
+    #[arg(value_enum, default_value_t = Benchmark::All)]
+    pub(crate) benchmark: Benchmark,
+    /// Write the figures as JSON to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Adds the arm `multus`: the directory that holds Multus' binaries
+    #[arg(long, value_name = "DIR")]
+    pub(crate) multus_bin: Option<PathBuf>,
+    /// Rounds of each arm; plexus-bench chooses when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) rounds: Option<u32>,
+}
