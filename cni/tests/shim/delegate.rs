@@ -19,14 +19,14 @@ fn execute(request: ExecRequest) -> (ExecOutcome, Vec<u8>) {
 }
 
 #[test]
-fn a_plugin_gets_its_input_and_its_variables() {
+fn c149_a_plugin_gets_its_input_and_its_stderr_is_repeated() {
     let plugins = Plugins::new();
     plugins.add("p", r#"cat; echo "$CNI_COMMAND $CNI_IFNAME $CNI_CONTAINERID $INHERITED" >&2; exit 3"#);
     let (outcome, stderr) = execute(plugins.request("p", "{\"in\":1}"));
     assert_eq!(outcome.end, ExecEnd::Exited(3));
     assert_eq!(outcome.stdout, "{\"in\":1}");
     assert_eq!(outcome.stderr, "ADD net1 cid-1 yes\n");
-    assert_eq!(stderr, outcome.stderr.as_bytes(), "C149: repeated on our stderr");
+    assert_eq!(stderr, outcome.stderr.as_bytes(), "repeated on our stderr");
 }
 
 #[test]
