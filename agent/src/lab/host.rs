@@ -13,6 +13,8 @@ use super::{LabError, NetNs, Pod};
 
 /// Where the lab keeps its files; on the host's private `/run`, so that the kernel removes them with the namespace.
 const LAB_DIR: &str = "/run/plexus-lab";
+/// The default `dataDir` of host-local.
+const LEASES_DIR: &str = "/var/lib/cni/networks";
 /// Where `ip netns` looks, too.
 const NETNS_DIR: &str = "/run/netns";
 
@@ -29,6 +31,7 @@ pub struct Host {
 
 impl Host {
     /// Moves the calling thread into a new host: only `lo` (up), an empty `/run`, a bpffs and the lab's directories.
+    /// What is written to `/var/lib` stays in memory.
     pub fn enter() -> Result<Self, LabError> {
         let way_back = WayBack::remember()?;
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
@@ -37,9 +40,13 @@ impl Host {
         mount_over("tmpfs", "/run", Some("tmpfs"), MsFlags::empty())?;
         // A new sysfs shows the devices of the network namespace in which it was mounted.
         mount_over("sysfs", "/sys", Some("sysfs"), MsFlags::empty())?;
-        for name in ["manifests", "state", "bpf", "leases"] {
+        for name in ["manifests", "state", "bpf", "written", "work"] {
             create_dir(&Path::new(LAB_DIR).join(name))?;
         }
+        let layers = format!("lowerdir=/var/lib,upperdir={LAB_DIR}/written,workdir={LAB_DIR}/work");
+        mount(Some("overlay"), "/var/lib", Some("overlay"), MsFlags::empty(), Some(layers.as_str()))
+            .map_err(LabError::io("mount an overlay on /var/lib"))?;
+        create_dir(Path::new(LEASES_DIR))?;
         create_dir(Path::new(NETNS_DIR))?;
         mount_over("bpf", &format!("{LAB_DIR}/bpf"), Some("bpf"), MsFlags::empty())?;
         ip(&["link", "set", "lo", "up"])?;
@@ -72,9 +79,19 @@ impl Host {
         self.dir().join("bpf")
     }
 
-    /// A directory for host-local's `dataDir`.
+    /// Where host-local keeps its leases unless a config says otherwise.
     pub fn leases_dir(&self) -> PathBuf {
-        self.dir().join("leases")
+        PathBuf::from(LEASES_DIR)
+    }
+
+    /// Keeps leases and the state directory in `dir` from now on, on a real file system instead of in memory.
+    pub fn keep_state_in(&self, dir: &Path) -> Result<(), LabError> {
+        for (name, target) in [("leases", self.leases_dir()), ("state", self.state_dir())] {
+            let source = dir.join(name);
+            create_dir(&source)?;
+            mount_over(&source.display().to_string(), &target.display().to_string(), None, MsFlags::MS_BIND)?;
+        }
+        Ok(())
     }
 
     /// Plexusd's socket.

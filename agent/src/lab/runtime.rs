@@ -64,12 +64,15 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// A runtime that executes the shim, which finds the host's agent by `PLEXUS_SOCKET`.
+    /// A runtime that executes the shim, which finds the host's agent and its spool by variables.
     pub fn new(host: &Host, binaries: &Binaries) -> Self {
         Self {
             plugin: binaries.shim(),
             path: binaries.dir().display().to_string(),
-            variables: vec![("PLEXUS_SOCKET".into(), host.socket().display().to_string())],
+            variables: vec![
+                ("PLEXUS_SOCKET".into(), host.socket().display().to_string()),
+                ("PLEXUS_STATE_DIR".into(), host.state_dir().display().to_string()),
+            ],
             deadline: Duration::from_millis(COMMAND_DEADLINE_MS),
         }
     }
