@@ -1,6 +1,27 @@
 //! The node agent: what the container runtime's shim asks for, it plans, attaches, forwards and records.
+//!
+//! The way of an ADD: [`server`] → [`worker`] → [`attach`] → [`plugin`] with [`ipam`] and [`netlink`] → [`datapath`],
+//! with every intent in a [`record`] before it is acted on.
 
+pub mod agent;
+pub mod args;
+pub mod attach;
+pub mod ctl;
+pub mod datapath;
+pub mod delegate;
+pub mod fault;
+pub mod ipam;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod locks;
 pub mod netlink;
+pub mod plugin;
+pub mod query;
+pub mod record;
+pub mod repair;
+pub mod run;
 pub mod sandbox;
+pub mod server;
+pub mod settings;
+pub mod spool;
+pub mod worker;

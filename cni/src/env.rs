@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{CniError, Code};
 use crate::name::{check_container_id, check_ifname};
+use crate::version::Version;
 
 /// A CNI verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +35,23 @@ impl Command {
             Command::Status => "STATUS",
             Command::Version => "VERSION",
         }
+    }
+
+    /// Refuses the command where the config's version does not have it yet (C097, C104, C118).
+    pub fn exists_in(self, version: Version) -> Result<(), CniError> {
+        let since = match self {
+            Command::Check => Version::V0_4_0,
+            Command::Gc | Command::Status => Version::V1_1_0,
+            Command::Add | Command::Del | Command::Version => return Ok(()),
+        };
+        if version >= since {
+            return Ok(());
+        }
+        Err(CniError::new(
+            Code::IncompatibleVersion,
+            format!("{} does not exist in cniVersion {}", self.as_str(), version.as_str()),
+        )
+        .because(format!("it came with {}; raise cniVersion in the config", since.as_str())))
     }
 
     fn parse(text: &str) -> Result<Self, CniError> {

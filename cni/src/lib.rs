@@ -3,6 +3,7 @@
 //! The agent, the shim and the benchmarks all speak through these types, so what a config or a result means is
 //! decided in one place.
 
+pub mod annotation;
 pub mod args;
 pub mod config;
 pub mod env;
@@ -11,6 +12,8 @@ pub mod json;
 pub mod limits;
 pub mod name;
 pub mod result;
+pub mod selection;
+pub mod stdin;
 pub mod version;
 pub mod wire;
 

@@ -24,3 +24,15 @@ pub const REQUEST_DEADLINE_MS: u64 = 110_000;
 pub const DELEGATE_DEADLINE_MS: u64 = 60_000;
 /// How long the shim waits for an agent that is not there, in milliseconds (ADD and CHECK end within 2 s).
 pub const AGENT_WAIT_MS: u64 = 1_800;
+/// Longest path of a unix socket, in bytes: `sun_path` of unix(7) less its closing zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Longest path of a directory that a config names, in bytes: PATH_MAX of limits.h less the names beneath it.
+pub const DIRECTORY_PATH_BYTES_MAX: usize = 3 << 10;
+/// Longest network annotation, in bytes; Kubernetes allows 256 KiB for all annotations of an object.
+pub const ANNOTATION_BYTES_MAX: usize = 256 << 10;
+/// Most addresses that one network selection element may request.
+pub const ADDRESSES_MAX: usize = 32;
+/// Most port mappings that one network selection element may request.
+pub const PORT_MAPPINGS_MAX: usize = 256;
+/// Longest free text in a network selection element, in bytes.
+pub const TEXT_FIELD_BYTES_MAX: usize = 256;

@@ -29,9 +29,12 @@ pub fn check_ifname(name: &str, origin: &str) -> Result<(), CniError> {
         "it is longer than 15 bytes"
     } else if name == "." || name == ".." {
         "it is a directory"
-    } else if name.bytes().any(|byte| byte == b'/' || byte == b':' || byte.is_ascii_whitespace() || byte == 0)
+    } else if name
+        .bytes()
+        .any(|byte| matches!(byte, b'/' | b':' | b'%' | 0xa0) || byte <= b' ' || byte == 0x7f)
     {
-        "it holds '/', ':' or white space"
+        // The kernel reads "%d" as "the next free number" and 0xa0 as white space.
+        "it holds '/', ':', '%' or white space"
     } else {
         return Ok(());
     };
@@ -60,6 +63,21 @@ pub fn check_plugin_type(name: &str, key: &str) -> Result<(), CniError> {
         .because("a plugin is named by its file name in CNI_PATH, without directories"))
 }
 
+/// Whether `name` can be a namespace or a network in an annotation's short form: RFC 1123 label, at most 63 bytes.
+pub fn is_dns_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+/// Whether `name` can be a Kubernetes object's: RFC 1123 subdomain, at most 253 bytes.
+pub fn is_dns_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_dns_label)
+}
+
 /// `^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`
 fn is_cni_name(name: &str) -> bool {
     let mut bytes = name.bytes();
@@ -81,7 +99,8 @@ mod tests {
 
     #[test]
     fn c026_an_interface_name_fits_the_kernel() {
-        for wrong in ["", "sixteen-bytes-ab", ".", "..", "a/b", "a:b", "a b", "a\tb"] {
+        for wrong in ["", "sixteen-bytes-ab", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\u{b}b", "net%d", "à"]
+        {
             assert!(check_ifname(wrong, "CNI_IFNAME").is_err(), "{wrong:?}");
         }
         assert!(check_ifname("fifteen-bytes-a", "CNI_IFNAME").is_ok());

@@ -1,2 +1,16 @@
 //! Nouns of the data plane.
-#![no_std]
+//!
+//! ```text
+//!   hooks/*  ──▶  kernel/{from_pod, from_uplink, tap, edge}  ──▶  kernel/{fdb, flood, policer, counters, vlan, maps}
+//!                          │
+//!                          └──▶  pure/{ethernet, guard, arp, ip, nd, gcra, wire}  (also built and tested on the host)
+//! ```
+#![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics, adt_const_params))]
+#![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "see kernel/word.rs"))]
+#![allow(unsafe_code, reason = "packet, map and context access in the kernel; nothing under pure/ uses it")]
+
+pub mod pure;
+
+#[cfg(target_arch = "bpf")]
+pub mod kernel;

@@ -1,3 +1,19 @@
-//! The tool for people.
+//! The tool for people: asks the node agent.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use plexus_agent::ctl::{Cli, run};
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plexusctl: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

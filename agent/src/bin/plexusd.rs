@@ -1,3 +1,21 @@
 //! The node agent.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use plexus_agent::args::{Cli, Command};
+use plexus_agent::run::run;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("PLEXUS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Command::Run(options) = Cli::parse().command;
+    match run((*options).into()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use plexus_cni::result::Route;
 
 use super::address::family;
-use super::{Netlink, NetlinkError};
+use super::{Link, Netlink, NetlinkError};
 
 impl Netlink {
     /// Adds a route over a link; one that exists already is a success.
@@ -38,15 +38,44 @@ impl Netlink {
         }
     }
 
+    /// The link that the IPv4 default route leaves by, or else the IPv6 one.
+    pub fn default_route_link(&self) -> Result<Option<Link>, NetlinkError> {
+        for any in [IpAddr::from([0_u8; 4]), IpAddr::from([0_u8; 16])] {
+            let answers = self.dump_routes(any, || "list the default routes".into())?;
+            let link = answers.into_iter().filter(|message| message.header.destination_prefix_length == 0).find_map(
+                |message| {
+                    message.attributes.into_iter().find_map(|attribute| match attribute {
+                        RouteAttribute::Oif(link) => Some(link),
+                        _ => None,
+                    })
+                },
+            );
+            if let Some(link) = link {
+                return self.link_by_index(link);
+            }
+        }
+        Ok(None)
+    }
+
+    fn dump_routes(&self, any: IpAddr, what: impl FnOnce() -> String) -> Result<Vec<RouteMessage>, NetlinkError> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(any);
+        let answers = self.request(what, RouteNetlinkMessage::GetRoute(message), NLM_F_DUMP)?;
+        Ok(answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                RouteNetlinkMessage::NewRoute(message) => Some(message),
+                _ => None,
+            })
+            .collect())
+    }
+
     /// The routes of the namespace that leave by link `index`: destination, next hop, metric and table.
     pub fn routes(&self, index: u32) -> Result<Vec<Route>, NetlinkError> {
         let mut routes = Vec::new();
         for any in [IpAddr::from([0_u8; 4]), IpAddr::from([0_u8; 16])] {
-            let mut message = RouteMessage::default();
-            message.header.address_family = family(any);
-            let message = RouteNetlinkMessage::GetRoute(message);
-            let answers = self.request(|| format!("list the routes of link {index}"), message, NLM_F_DUMP)?;
-            routes.extend(answers.into_iter().filter_map(|answer| route_of(answer, index, any)));
+            let answers = self.dump_routes(any, || format!("list the routes of link {index}"))?;
+            routes.extend(answers.into_iter().filter_map(|message| route_of(message, index, any)));
         }
         Ok(routes)
     }
@@ -91,8 +120,7 @@ fn address(ip: IpAddr) -> RouteAddress {
     }
 }
 
-fn route_of(answer: RouteNetlinkMessage, index: u32, any: IpAddr) -> Option<Route> {
-    let RouteNetlinkMessage::NewRoute(message) = answer else { return None };
+fn route_of(message: RouteMessage, index: u32, any: IpAddr) -> Option<Route> {
     let mut route = Route::new(IpNet::new(any, message.header.destination_prefix_length).ok()?, None);
     let mut leaves_by_link = false;
     route.table = Some(message.header.table.into());

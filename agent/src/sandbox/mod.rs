@@ -8,12 +8,14 @@
     reason = "descriptors passed by the shim and the ethtool ioctl; each block says why it is sound"
 )]
 
+mod descriptors;
 mod socket;
 
 use std::os::fd::BorrowedFd;
 
 use nix::sched::{CloneFlags, setns};
 
+pub use descriptors::receive;
 pub use socket::{enable_gro, netlink_socket};
 
 /// Why something could not run inside a network namespace.

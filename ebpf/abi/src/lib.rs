@@ -1,2 +1,35 @@
-//! Map keys and values that the kernel and the agent share.
+//! Map keys and values that the kernel and the agent share, and the words for what happens to a frame.
+//!
+//! Every struct here is plain integers without implicit padding, checked at compile time. A change of any layout
+//! changes [`ABI_HASH`], and the agent then migrates to new maps instead of misreading old ones.
 #![no_std]
+#![allow(unsafe_code, reason = "zeroed constants and the Pod marker of plain integer structs")]
+
+#[macro_use]
+mod layout;
+
+mod address;
+mod counters;
+mod drop_reason;
+mod fdb;
+mod network;
+mod policer;
+mod port;
+mod verdict;
+
+pub use address::Address;
+pub use counters::Counters;
+pub use drop_reason::{DROP_SLOTS, DropReason};
+pub use fdb::{FdbEntry, FdbKey};
+pub use layout::ABI_HASH;
+pub use network::{
+    MAX_MEMBERS, Members, MembersKey, NO_DEVICE, NetworkConfig, UPLINK_UNTAGGED_IN_XDP, UplinkEntry, UplinkKey,
+};
+pub use policer::{
+    COST_SHIFT, Direction, PolicerConfig, PolicerState, TICKS_PER_NS_SHIFT, UNIT_SHIFT, policer_index,
+};
+pub use port::{
+    KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, MAX_PORTS_LIMIT, PORT_GUARD_IP,
+    PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PortConfig, port_id, port_ifindex,
+};
+pub use verdict::Verdict;

@@ -1,0 +1,270 @@
+//! One attachment's chain of plugins, native and foreign alike.
+
+use plexus_cni::args::CniArgs;
+use plexus_cni::config::{NetworkConfigList, PluginConfig};
+use plexus_cni::json::Object;
+use plexus_cni::{CniError, CniResult};
+use serde_json::Value;
+
+use super::Request;
+use crate::delegate::ExecCall;
+use crate::fault;
+use crate::plugin::{Plugin, PluginCall, Sandbox, native};
+use crate::record::{Attachment, Owner, PortRecord};
+
+/// The chain of one attachment.
+pub(super) struct Chain<'a> {
+    request: &'a Request<'a>,
+    container_id: &'a str,
+    attachment: &'a Attachment,
+    sandbox: Option<&'a Sandbox>,
+    list: NetworkConfigList,
+    args: CniArgs,
+}
+
+/// What a chain's ADD made.
+pub(super) struct Made {
+    pub(super) result: CniResult,
+    pub(super) port: Option<PortRecord>,
+}
+
+impl<'a> Chain<'a> {
+    /// The chain as the attachment's recorded config says.
+    pub(super) fn new(
+        request: &'a Request<'a>,
+        container_id: &'a str,
+        attachment: &'a Attachment,
+        sandbox: Option<&'a Sandbox>,
+    ) -> Result<Self, CniError> {
+        let version = Some(attachment.cni_version());
+        let list = NetworkConfigList::from_object(attachment.config.clone(), Some(&attachment.network), version)?;
+        let args = CniArgs::parse(&attachment.args)?;
+        Ok(Self { request, container_id, attachment, sandbox, list, args })
+    }
+
+    /// Whether CHECK was switched off by the config (C140).
+    pub(super) fn checks_nothing(&self) -> bool {
+        self.list.disable_check
+    }
+
+    /// `network blue (ns/nad), interface net1`
+    pub(super) fn describe(&self) -> String {
+        let nad = self.attachment.nad.as_ref().map(|nad| format!(" ({nad})")).unwrap_or_default();
+        format!("network {}{nad}, interface {}", self.list.name, self.attachment.ifname)
+    }
+
+    /// Refuses what cannot work, before anything is touched.
+    pub(super) fn validate(&self) -> Result<(), CniError> {
+        for plugin in &self.list.plugins {
+            let config = self.config(plugin, None);
+            if let Some(native) = self.native(plugin) {
+                let call = self.call(&config, None, None);
+                if native.creates_interface() && self.request.sandbox.is_some() {
+                    call.require_free_ifname()?;
+                }
+                native.validate(&call)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the chain forward; on failure undoes it in reverse and reports every error.
+    pub(super) fn add(&self, port: Option<PortRecord>) -> Result<Made, CniError> {
+        let mut made = Made { result: CniResult::default(), port };
+        let mut previous = self.given_result()?;
+        for (index, plugin) in self.list.plugins.iter().enumerate() {
+            match self.add_one(plugin, previous.as_ref(), made.port.as_ref()) {
+                Ok((result, port)) => {
+                    previous = Some(result);
+                    made.port = port.or(made.port);
+                    fault::point();
+                }
+                Err(error) => return Err(self.undo(error, index, previous.as_ref(), made.port.as_ref())),
+            }
+        }
+        made.result = previous.unwrap_or_default();
+        Ok(made)
+    }
+
+    fn add_one(
+        &self,
+        plugin: &PluginConfig,
+        previous: Option<&CniResult>,
+        port: Option<&PortRecord>,
+    ) -> Result<(CniResult, Option<PortRecord>), CniError> {
+        let config = self.config(plugin, previous);
+        match self.native(plugin) {
+            Some(native) => {
+                let attached = native.add(&self.call(&config, previous, port))?;
+                Ok((attached.result, attached.port))
+            }
+            None => {
+                let printed = self.exec("ADD", plugin, &config.0)?;
+                Ok((CniResult::from_value(&printed, &format!("result of plugin {}", plugin.plugin_type()))?, None))
+            }
+        }
+    }
+
+    /// Undoes the plugins before `failed`, and a foreign one that failed (C058), in reverse.
+    fn undo(&self, error: CniError, failed: usize, result: Option<&CniResult>, port: Option<&PortRecord>) -> CniError {
+        let failed_foreign = self.list.plugins.get(failed).is_some_and(|plugin| self.native(plugin).is_none());
+        let until = if failed_foreign { failed + 1 } else { failed };
+        let outcome = self.del_plugins(&self.list.plugins[..until], result, port);
+        match outcome {
+            Ok(()) => error,
+            Err(second) => {
+                let details = format!("{}; undoing it failed too: {second}", error.details);
+                error.because(details)
+            }
+        }
+    }
+
+    /// Runs the chain in reverse; every plugin is asked, all errors are reported.
+    pub(super) fn del(&self, port: Option<&PortRecord>) -> Result<(), CniError> {
+        let result = self.attachment.cni_result()?.or(self.given_result()?);
+        self.del_plugins(&self.list.plugins, result.as_ref(), port)
+    }
+
+    fn del_plugins(
+        &self,
+        plugins: &[PluginConfig],
+        result: Option<&CniResult>,
+        port: Option<&PortRecord>,
+    ) -> Result<(), CniError> {
+        let mut first = Ok(());
+        for plugin in plugins.iter().rev() {
+            let config = self.config(plugin, result);
+            let outcome = match self.native(plugin) {
+                Some(native) => native.del(&self.call(&config, result, port)),
+                None => self.exec("DEL", plugin, &config.0).map(drop),
+            };
+            if let Err(error) = outcome {
+                first = Err(join(first, error));
+            }
+        }
+        first
+    }
+
+    /// Compares the kernel with the final result, plugin by plugin; the first difference is the answer (C129).
+    pub(super) fn check(&self, result: &CniResult, port: Option<&PortRecord>) -> Result<(), CniError> {
+        for plugin in &self.list.plugins {
+            let config = self.config(plugin, Some(result));
+            match self.native(plugin) {
+                Some(native) => native.check(&self.call(&config, Some(result), port), result)?,
+                None => self.exec("CHECK", plugin, &config.0).map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks every plugin whether an ADD could be served.
+    pub(super) fn status(&self) -> Result<(), CniError> {
+        for plugin in &self.list.plugins {
+            let config = self.config(plugin, None);
+            match self.native(plugin) {
+                Some(native) => native.status(&self.call(&config, None, None))?,
+                None => self.exec("STATUS", plugin, &config.0).map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every plugin release what is not in `valid`; all are asked, all errors are reported (C113).
+    pub(super) fn gc(&self, valid: &[(String, String)]) -> Result<(), CniError> {
+        if self.list.disable_gc {
+            return Ok(());
+        }
+        let mut first = Ok(());
+        for plugin in &self.list.plugins {
+            let config = self.config(plugin, None);
+            let outcome = match self.native(plugin) {
+                Some(native) => native.gc(&self.call(&config, None, None), valid),
+                None => self.exec("GC", plugin, &config.0).map(drop),
+            };
+            if let Err(error) = outcome {
+                first = Err(join(first, error));
+            }
+        }
+        first
+    }
+
+    /// The native plugin, unless the config wants the binary. In a chain whose interface a foreign plugin makes, the
+    /// chained plugins are foreign too: ours would have no port to act on.
+    fn native(&self, plugin: &PluginConfig) -> Option<&'static dyn Plugin> {
+        if matches!(self.attachment.owner, Owner::Single { .. }) {
+            // The binary of that name may be our own shim: never execute it.
+            return native(plugin.plugin_type());
+        }
+        let chosen = |plugin: &PluginConfig| native(plugin.plugin_type()).filter(|_| !plugin.wants_exec());
+        let interface_is_ours = || self.list.plugins.iter().filter_map(chosen).any(Plugin::creates_interface);
+        chosen(plugin).filter(|native| native.creates_interface() || interface_is_ours())
+    }
+
+    /// What the plugin reads: of a single call the config as it came, of a chain the request made from it.
+    fn config(&self, plugin: &PluginConfig, previous: Option<&CniResult>) -> PluginConfig {
+        let previous = previous.map(|result| result.to_value(self.list.version));
+        match self.attachment.owner {
+            Owner::Single { .. } => plugin.clone(),
+            Owner::Meta { .. } => {
+                PluginConfig(plugin.request(&self.list, &self.attachment.runtime_config, previous.as_ref()))
+            }
+        }
+    }
+
+    /// The `prevResult` that a single call came with.
+    fn given_result(&self) -> Result<Option<CniResult>, CniError> {
+        match (&self.attachment.owner, self.attachment.config.get("prevResult")) {
+            (Owner::Single { .. }, Some(value)) if !value.is_null() => CniResult::from_value(value, "prevResult").map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn call<'b>(
+        &'b self,
+        config: &'b PluginConfig,
+        prev_result: Option<&'b CniResult>,
+        port: Option<&'b PortRecord>,
+    ) -> PluginCall<'b> {
+        PluginCall {
+            agent: self.request.agent,
+            host: self.request.host,
+            sandbox: self.sandbox,
+            container_id: self.container_id,
+            ifname: &self.attachment.ifname,
+            network: &self.list.name,
+            config,
+            args: &self.args,
+            args_text: &self.attachment.args,
+            path: &self.attachment.path,
+            port_id: self.attachment.port_id,
+            port,
+            prev_result,
+            delegates: self.request.delegates,
+        }
+    }
+
+    fn exec(&self, command: &'static str, plugin: &PluginConfig, config: &Object) -> Result<Value, CniError> {
+        self.request.delegates.exec(&ExecCall {
+            command,
+            plugin: plugin.plugin_type(),
+            container_id: self.container_id,
+            netns: self.sandbox.map(|sandbox| &*sandbox.id.path),
+            ifname: &self.attachment.ifname,
+            args: &self.attachment.args,
+            path: &self.attachment.path,
+            config,
+        })
+    }
+}
+
+/// Two errors as one: the first one's code, both texts.
+pub(super) fn join(first: Result<(), CniError>, second: CniError) -> CniError {
+    match first {
+        Ok(()) => second,
+        Err(first) => {
+            let details = if first.details.is_empty() { second.to_string() } else { format!("{}; {second}", first.details) };
+            first.because(details)
+        }
+    }
+}
+

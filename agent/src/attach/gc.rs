@@ -1,0 +1,58 @@
+//! GC: release what the runtime does not know any more.
+
+use plexus_cni::json::typed;
+use plexus_cni::{CniError, Code};
+use serde::Deserialize;
+
+use super::chain::{Chain, join};
+use super::del;
+use super::plan;
+use super::request::Request;
+use crate::record::{Attachment, Owner};
+
+#[derive(Deserialize)]
+struct Valid {
+    #[serde(rename = "cni.dev/valid-attachments")]
+    attachments: Option<Vec<ValidAttachment>>,
+}
+
+#[derive(Deserialize)]
+struct ValidAttachment {
+    #[serde(rename = "containerID")]
+    container_id: String,
+    ifname: String,
+}
+
+/// Removes every attachment of this network that is not listed; goes on after an error, and reports all (C113).
+pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
+    let _alone = request.agent.locks.collection();
+    let valid: Valid = typed(&request.config.document, "GC config")?;
+    let valid = valid.attachments.ok_or_else(|| {
+        CniError::new(Code::InvalidConfig, "GC needs key \"cni.dev/valid-attachments\"")
+            .because("an absent list does not mean an empty one: nothing was removed")
+    })?;
+    let valid: Vec<(String, String)> = valid.into_iter().map(|entry| (entry.container_id, entry.ifname)).collect();
+    let mut outcome = Ok(());
+    for record in request.agent.records.all() {
+        let stale = |attachment: &Attachment| {
+            let asked_for = match &attachment.owner {
+                Owner::Meta { ifname } => ifname,
+                Owner::Single { .. } => &attachment.ifname,
+            };
+            plan::is_of_network(request, attachment)
+                && !valid.iter().any(|(id, ifname)| *id == record.container_id && ifname == asked_for)
+        };
+        if record.attachments.iter().any(stale)
+            && let Err(error) = del::remove(request, &record, stale)
+        {
+            outcome = Err(join(outcome, error));
+        }
+    }
+    if !request.is_meta() {
+        let attachment = plan::without_port(request)?;
+        if let Err(error) = Chain::new(request, "", &attachment, None).and_then(|chain| chain.gc(&valid)) {
+            outcome = Err(join(outcome, error));
+        }
+    }
+    outcome
+}

@@ -1,0 +1,111 @@
+//! `plexusctl`: one question to the agent, an answer for eyes or for programs.
+
+mod ask;
+mod table;
+mod watch;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use plexus_cni::wire::Query;
+use serde_json::Value;
+
+/// Asks the node agent which interfaces pods have, what they carry, and what is wrong with them.
+#[derive(Parser)]
+#[command(name = "plexusctl", version)]
+pub struct Cli {
+    /// The agent's socket.
+    #[arg(long, global = true, default_value = "/run/plexus/plexus.sock", env = "PLEXUS_SOCKET")]
+    socket: PathBuf,
+    /// How to print.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Aligned columns.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The agent itself: version, uptime, how much is in use.
+    Status,
+    /// Pods with their interfaces, addresses and networks.
+    Pods,
+    /// Ports of the data plane: where each one's programs sit, its limits and guards.
+    Ports,
+    /// Packets, bytes and drops of each port, seen from the pod (rx = to the pod).
+    Counters {
+        /// Print again each second, with rates, until interrupted.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Networks that have members on this node.
+    Networks,
+    /// Everything about one pod, and what is wrong with it.
+    Explain {
+        /// `namespace/name`, `name`, or a container id.
+        pod: String,
+    },
+}
+
+impl Command {
+    fn query(&self) -> Query {
+        match self {
+            Command::Status => Query::Status,
+            Command::Pods => Query::Pods,
+            Command::Ports => Query::Ports,
+            Command::Counters { .. } => Query::Counters,
+            Command::Networks => Query::Networks,
+            Command::Explain { pod } => Query::Explain { pod: pod.clone() },
+        }
+    }
+}
+
+/// Runs one command.
+pub fn run(cli: &Cli) -> anyhow::Result<()> {
+    if let Command::Counters { watch: true } = cli.command {
+        return watch::counters(&cli.socket, cli.output == Output::Table);
+    }
+    let query = cli.command.query();
+    let answer = ask::ask(&cli.socket, &query)?;
+    print(&match cli.output {
+        Output::Json => serde_json::to_string_pretty(&answer)?,
+        Output::Yaml => serde_saphyr::to_string(&answer).context("the answer cannot be written as YAML")?,
+        Output::Table => table::render(&query, &answer),
+    })
+}
+
+/// Prints; a reader that has gone (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.context("cannot print"),
+    }
+}
+
+/// Whether colours would be seen.
+fn is_coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// A text of the answer, or a dash.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".into(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,59 @@
+//! A VLAN access port for a machine on a trunk whose kernel has no VLAN devices: demos and tests.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::Array,
+    programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, tc::TcAttachOptions},
+};
+
+use super::{
+    device,
+    error::{DatapathError, Result, map_error},
+    load::OBJECT,
+    maps::MAPS,
+};
+
+/// Programs that tag what a device sends and untag what it gets, for as long as the value lives.
+#[derive(Debug)]
+pub struct VlanEdge {
+    /// Owns the links: dropping it detaches them.
+    _programs: Ebpf,
+}
+
+impl VlanEdge {
+    /// Attaches to the device with this ifindex in the thread's network namespace.
+    ///
+    /// Received frames without the VLAN are dropped. VLAN insertion by the device is switched off, so that tags are
+    /// in the bytes of the frames, as on a wire.
+    pub fn attach(ifindex: u32, vlan: u16) -> Result<Self> {
+        if OBJECT.is_empty() {
+            return Err(DatapathError::NoObject);
+        }
+        let name = device::name(ifindex)?;
+        device::send_tags_in_bytes(ifindex)?;
+        let mut loader = EbpfLoader::new();
+        for (map, _) in MAPS {
+            // The edge uses none of them.
+            loader.map_max_entries(map, 1);
+        }
+        let mut ebpf = loader.load(OBJECT)?;
+        let failed = map_error("EDGE_VLAN", "set");
+        let map = ebpf.map_mut("EDGE_VLAN").ok_or_else(|| failed(ProgramError::NotLoaded))?;
+        let mut vlans = Array::<_, u32>::try_from(map).map_err(map_error("EDGE_VLAN", "open"))?;
+        vlans.set(0, u32::from(vlan), 0).map_err(map_error("EDGE_VLAN", "set"))?;
+        attach(&mut ebpf, "edge_pop", &name, TcAttachType::Ingress)?;
+        attach(&mut ebpf, "edge_push", &name, TcAttachType::Egress)?;
+        Ok(Self { _programs: ebpf })
+    }
+}
+
+fn attach(ebpf: &mut Ebpf, name: &'static str, device: &str, side: TcAttachType) -> Result<()> {
+    let unusable = |reason: String| DatapathError::Object { what: "program", name, reason };
+    let program = ebpf.program_mut(name).ok_or_else(|| unusable("it is missing".into()))?;
+    let attach = |program: &mut SchedClassifier| {
+        program.load()?;
+        program.attach_with_options(device, side, TcAttachOptions::TcxOrder(LinkOrder::default()))
+    };
+    let program: &mut SchedClassifier = program.try_into().map_err(|error: ProgramError| unusable(error.to_string()))?;
+    attach(program).map(|_| ()).map_err(|error| unusable(format!("on {device}: {error}")))
+}

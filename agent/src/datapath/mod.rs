@@ -1,0 +1,146 @@
+//! The data plane: ports, networks, policers and counters in eBPF. The only room that knows aya.
+//!
+//! ```text
+//!            ┌────────── host ───────────────────────────────┐   ┌──── pod ─────┐
+//!   wire ──▶ │ uplink: XDP uplink_xdp ─────── devmap ────────┼──▶│ eth (GRO on) │   fastpath, unicast
+//!            │         tcx uplink_tc  ── redirect / clones ──┼──▶│              │   fastpath, the rest
+//!            │ veth N: tcx port_tc ◀─────────────────────────┼───│              │
+//!            │   ├──▶ redirect_peer to another pod           │   │              │
+//!            │   └──▶ VLAN push, redirect ──▶ uplink ──▶ wire│   │              │
+//!            │ veth N: tcx tap_tx, tap_rx   (bridge)         │   │ tap_* (macvlan)
+//!            └───────────────────────────────────────────────┘   └──────────────┘
+//! ```
+//!
+//! Port N's device has the ifindex `PORT_IFINDEX_BASE + N`, which is how a program knows its port. Everything that
+//! must outlive the agent is pinned: maps hold what ports and networks are, links keep the programs attached.
+
+mod counters;
+pub mod device;
+pub mod edge;
+mod error;
+mod hook;
+mod links;
+pub mod load;
+pub mod maps;
+mod networks;
+mod pins;
+mod policer;
+mod ports;
+mod spec;
+mod state;
+mod sys;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use plexus_abi::MAX_PORTS_LIMIT;
+
+use self::{load::Programs, maps::Maps, pins::Pins};
+pub use self::{
+    counters::PortCounters,
+    error::{DatapathError, Result},
+    hook::Hook,
+    spec::{DatapathOptions, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec},
+    state::{HookState, NetworkState, PortState},
+};
+
+/// The data plane of this node. All calls block for micro- to milliseconds and may come from any thread that is in
+/// the host's network namespace.
+pub struct Datapath {
+    inner: Mutex<Inner>,
+}
+
+/// What the lock guards: programs are attached and multi-map changes made by one caller at a time.
+struct Inner {
+    programs: Programs,
+    maps: Maps,
+    pins: Pins,
+    max_ports: u32,
+    /// Why an uplink has no XDP.
+    xdp_refusals: BTreeMap<u32, String>,
+}
+
+impl Datapath {
+    /// Loads the programs once, reuses the pinned maps, and takes over every pinned link of this generation by
+    /// replacing its program: traffic goes on meanwhile.
+    ///
+    /// Links of another generation (another ABI or `max_ports`) go on with their old programs and maps until
+    /// [`add_port`](Self::add_port) and [`upsert_network`](Self::upsert_network) take them over one by one; end with
+    /// [`finish_migration`](Self::finish_migration).
+    pub fn open(options: &DatapathOptions) -> Result<Self> {
+        let max_ports = options.max_ports;
+        if max_ports == 0 || max_ports > MAX_PORTS_LIMIT {
+            return Err(DatapathError::MaxPorts { max_ports, limit: MAX_PORTS_LIMIT });
+        }
+        let pins = Pins::open(options)?;
+        let (mut programs, maps) = Programs::load(&pins, max_ports)?;
+        for name in pins.links()? {
+            links::adopt(&mut programs, &pins, name)?;
+        }
+        let inner = Inner { programs, maps, pins, max_ports, xdp_refusals: BTreeMap::new() };
+        Ok(Self { inner: Mutex::new(inner) })
+    }
+
+    /// Adds a network or changes its uplink and VLAN; attaches to the uplink once, whoever shares it.
+    pub fn upsert_network(&self, network: &NetworkSpec) -> Result<()> {
+        self.lock().upsert_network(network)
+    }
+
+    /// Removes a network without ports; idempotent. The uplink's programs go with its last network.
+    pub fn remove_network(&self, id: u32) -> Result<()> {
+        self.lock().remove_network(id)
+    }
+
+    /// Adds a port: policers, anti-spoofing, programs, forwarding. Idempotent for the same specification; what a
+    /// failed call had done is taken back.
+    pub fn add_port(&self, port: &PortSpec<'_>) -> Result<()> {
+        self.lock().add_port(port)
+    }
+
+    /// Removes everything about a port; idempotent, and works when its device is already gone.
+    pub fn remove_port(&self, id: u32) -> Result<()> {
+        self.lock().remove_port(id)
+    }
+
+    /// Changes a port's limits; nothing means no limit. Traffic that a limit holds back is not forgiven.
+    pub fn set_policers(&self, id: u32, ingress: Option<PolicerSpec>, egress: Option<PolicerSpec>) -> Result<()> {
+        self.lock().set_policers(id, ingress, egress)
+    }
+
+    /// A port's counters, summed over the CPUs.
+    pub fn counters(&self, id: u32) -> Result<PortCounters> {
+        self.lock().counters(id)
+    }
+
+    /// What the kernel has for a port.
+    pub fn port_state(&self, id: u32) -> Result<PortState> {
+        self.lock().port_state(id)
+    }
+
+    /// Ids of all ports that the maps or pins hold, ascending.
+    pub fn ports(&self) -> Result<Vec<u32>> {
+        self.lock().ports()
+    }
+
+    /// All networks that the maps hold, by ascending id.
+    pub fn networks(&self) -> Result<Vec<NetworkState>> {
+        self.lock().networks()
+    }
+
+    /// Removes the pins of other generations: what was not taken over is detached.
+    pub fn finish_migration(&self) -> Result<()> {
+        self.lock().pins.remove_old()
+    }
+
+    /// Detaches and removes everything, for an uninstall. The value is of no use afterwards.
+    pub fn remove_all(&self) -> Result<()> {
+        self.lock().pins.remove_all()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere left at worst a half-added port, which remove_port and the next start repair.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,171 @@
+//! Adding, removing and reading fastpath networks and their uplinks.
+
+use std::collections::BTreeSet;
+
+use plexus_abi::{NO_DEVICE, NetworkConfig, UPLINK_UNTAGGED_IN_XDP, UplinkEntry, UplinkKey};
+
+use super::{
+    Inner, device,
+    error::{DatapathError, Result},
+    hook::{Hook, LinkName},
+    links,
+    spec::NetworkSpec,
+    state::{HookState, NetworkState},
+};
+
+impl Inner {
+    pub(super) fn upsert_network(&mut self, spec: &NetworkSpec) -> Result<()> {
+        spec.validate()?;
+        let config = NetworkConfig {
+            uplink_ifindex: spec.uplink_ifindex.unwrap_or(NO_DEVICE),
+            vlan: spec.vlan,
+            reserved: 0,
+        };
+        let old = self.maps.networks.get(&spec.id)?;
+        if let Some(ifindex) = spec.uplink_ifindex {
+            self.check_owner(spec.id, ifindex, spec.vlan)?;
+            if let Err(error) = self.attach_uplink(ifindex) {
+                self.release_uplink(ifindex)?;
+                return Err(error);
+            }
+        }
+        self.maps.networks.set(&spec.id, &config)?;
+        self.reconcile_uplinks(spec.id)?;
+        match old {
+            Some(old) if old.uplink_ifindex != config.uplink_ifindex => self.release_uplink(old.uplink_ifindex),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn remove_network(&mut self, id: u32) -> Result<()> {
+        let Some(config) = self.maps.networks.get(&id)? else { return Ok(()) };
+        let ports = self.ports_of(id)?;
+        if !ports.is_empty() {
+            let reason = format!("ports {ports:?} are still in it; remove them first");
+            return Err(DatapathError::Network { network: id, reason });
+        }
+        self.maps.networks.remove(&id)?;
+        self.reconcile_uplinks(id)?;
+        self.release_uplink(config.uplink_ifindex)
+    }
+
+    /// Makes the VLANs that lead to a network exactly those that it and its ports use.
+    pub(super) fn reconcile_uplinks(&mut self, network: u32) -> Result<()> {
+        let mut wanted = BTreeSet::new();
+        if let Some(config) = self.maps.networks.get(&network)?.filter(|config| config.uplink_ifindex != NO_DEVICE) {
+            wanted.insert((config.uplink_ifindex, config.vlan));
+            for key in self.maps.members.keys()? {
+                if key.network == network {
+                    wanted.insert((config.uplink_ifindex, key.vlan));
+                }
+            }
+        }
+        for (key, entry) in self.maps.uplinks.entries()? {
+            if entry.network == network && !wanted.remove(&(key.ifindex, key.vlan)) {
+                self.maps.uplinks.remove(&key)?;
+            }
+        }
+        for (ifindex, vlan) in wanted {
+            let flags = if self.shows_untagged(ifindex) { UPLINK_UNTAGGED_IN_XDP } else { 0 };
+            self.maps.uplinks.set(&UplinkKey { ifindex, vlan, reserved: 0 }, &UplinkEntry { network, flags })?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a VLAN for a port of `network` if it leads to another network.
+    pub(super) fn check_vlan(&self, network: u32, vlan: u16) -> Result<()> {
+        match self.maps.networks.get(&network)? {
+            Some(config) if config.uplink_ifindex != NO_DEVICE => {
+                self.check_owner(network, config.uplink_ifindex, vlan)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_owner(&self, network: u32, ifindex: u32, vlan: u16) -> Result<()> {
+        match self.maps.uplinks.get(&UplinkKey { ifindex, vlan, reserved: 0 })? {
+            Some(entry) if entry.network != network => {
+                let owner = entry.network;
+                let reason = format!("VLAN {vlan} of ifindex {ifindex} belongs to network {owner}; use another VLAN");
+                Err(DatapathError::Network { network, reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// tcx must work; XDP is faster where the driver has it, and its absence is remembered with the reason.
+    fn attach_uplink(&mut self, ifindex: u32) -> Result<()> {
+        let tc = LinkName::Uplink { ifindex, hook: Hook::UplinkTc };
+        links::ensure(&mut self.programs, &self.pins, tc, ifindex)?;
+        let xdp = LinkName::Uplink { ifindex, hook: Hook::UplinkXdp };
+        match links::ensure(&mut self.programs, &self.pins, xdp, ifindex) {
+            Ok(_) => self.xdp_refusals.remove(&ifindex),
+            Err(error) => self.xdp_refusals.insert(ifindex, error.to_string()),
+        };
+        Ok(())
+    }
+
+    /// Detaches the uplink's programs if no network uses it.
+    fn release_uplink(&mut self, ifindex: u32) -> Result<()> {
+        let used = self.maps.uplinks.keys()?.iter().any(|key| key.ifindex == ifindex);
+        if used || ifindex == NO_DEVICE {
+            return Ok(());
+        }
+        self.xdp_refusals.remove(&ifindex);
+        for hook in [Hook::UplinkXdp, Hook::UplinkTc] {
+            self.pins.remove_link(LinkName::Uplink { ifindex, hook })?;
+        }
+        Ok(())
+    }
+
+    /// Whether an untagged frame in XDP is certainly untagged. Unknown counts as no: then tcx takes it.
+    fn shows_untagged(&self, ifindex: u32) -> bool {
+        matches!(device::strips_vlan_tags(ifindex), Ok(false))
+    }
+
+    pub(super) fn networks(&self) -> Result<Vec<NetworkState>> {
+        let mut networks = Vec::new();
+        for (id, config) in self.maps.networks.entries()? {
+            networks.push(self.network_state(id, config)?);
+        }
+        networks.sort_by_key(|network| network.id);
+        Ok(networks)
+    }
+
+    fn network_state(&self, id: u32, config: NetworkConfig) -> Result<NetworkState> {
+        let uplink = Some(config.uplink_ifindex).filter(|ifindex| *ifindex != NO_DEVICE);
+        let (mut hooks, mut notes) = (Vec::new(), Vec::new());
+        if let Some(ifindex) = uplink {
+            for hook in [Hook::UplinkXdp, Hook::UplinkTc] {
+                let name = LinkName::Uplink { ifindex, hook };
+                let mut state = HookState::read(&self.programs, &self.pins, name, ifindex);
+                if hook == Hook::UplinkXdp
+                    && let Some(refusal) = self.xdp_refusals.get(&ifindex)
+                {
+                    state.reason = Some(format!("{refusal}; tcx does its work"));
+                }
+                hooks.push(state);
+            }
+            if config.vlan == 0 && !self.shows_untagged(ifindex) {
+                notes.push(format!(
+                    "untagged frames go by tcx: ifindex {ifindex} takes VLAN tags out of frames, so XDP cannot tell \
+                     them apart; `ethtool -K DEVICE rxvlan off` makes them go by XDP"
+                ));
+            }
+        }
+        let ports = self.ports_of(id)?;
+        Ok(NetworkState { id, uplink_ifindex: uplink, vlan: config.vlan, ports, hooks, notes })
+    }
+
+    /// Every port of a network, in all its VLANs.
+    fn ports_of(&self, network: u32) -> Result<Vec<u32>> {
+        let mut ports = Vec::new();
+        for key in self.maps.members.keys()? {
+            if key.network == network {
+                ports.extend(self.members(network, key.vlan)?);
+            }
+        }
+        ports.sort_unstable();
+        Ok(ports)
+    }
+}

@@ -1,0 +1,185 @@
+//! What the agent asks of the data plane.
+
+use std::{net::IpAddr, os::fd::BorrowedFd, path::PathBuf};
+
+use plexus_abi::{
+    Address, KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, PORT_GUARD_IP,
+    PORT_GUARD_MAC, PORT_PRESENT, PortConfig, port_ifindex,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::{DatapathError, Result},
+    hook::Hook,
+};
+
+/// The highest VLAN id that 802.1Q lets a network use.
+const MAX_VLAN: u16 = 4094;
+
+/// Where and how big.
+#[derive(Clone, Debug)]
+pub struct DatapathOptions {
+    /// Directory for pins, on a BPF file system; made if missing.
+    pub bpffs: PathBuf,
+    /// Port ids run from 0 to `max_ports - 1`.
+    pub max_ports: u32,
+}
+
+impl Default for DatapathOptions {
+    fn default() -> Self {
+        Self { bpffs: PathBuf::from("/sys/fs/bpf/plexus"), max_ports: MAX_PORTS_DEFAULT }
+    }
+}
+
+/// A fastpath network on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// The network's id.
+    pub id: u32,
+    /// The device that leads out, in the host's network namespace; none for a network of this node only.
+    pub uplink_ifindex: Option<u32>,
+    /// The network's VLAN on the uplink, 0 for untagged.
+    pub vlan: u16,
+}
+
+impl NetworkSpec {
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.vlan > MAX_VLAN {
+            let reason = format!("VLAN {} is above {MAX_VLAN}; correct it in the network's config", self.vlan);
+            return Err(DatapathError::Network { network: self.id, reason });
+        }
+        Ok(())
+    }
+}
+
+/// How a port is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortKind {
+    /// Member of a fastpath network: Plexus forwards. The device is the veth's host end.
+    Fastpath {
+        /// The network's id; the network exists already.
+        network: u32,
+        /// VLAN in the network, 0 for untagged; usually the network's own.
+        vlan: u16,
+    },
+    /// Counted and policed at the veth's host end (bridge).
+    HostTap,
+    /// Counted and policed at the device inside the pod (macvlan); `PortSpec::netns` is required.
+    PodTap,
+}
+
+impl PortKind {
+    /// The hooks that the kind needs.
+    pub(super) const fn hooks(self) -> &'static [Hook] {
+        match self {
+            Self::Fastpath { .. } => &[Hook::Port],
+            Self::HostTap => &[Hook::HostTapTx, Hook::HostTapRx],
+            Self::PodTap => &[Hook::PodTapTx, Hook::PodTapRx],
+        }
+    }
+
+    /// The kind that a configured port has.
+    pub(super) const fn of(config: &PortConfig) -> Option<Self> {
+        match config.kind {
+            KIND_FASTPATH => Some(Self::Fastpath { network: config.network, vlan: config.vlan }),
+            KIND_HOST_TAP => Some(Self::HostTap),
+            KIND_POD_TAP => Some(Self::PodTap),
+            _ => None,
+        }
+    }
+
+    /// The kind's name in states and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fastpath { .. } => "fastpath",
+            Self::HostTap => "host-tap",
+            Self::PodTap => "pod-tap",
+        }
+    }
+}
+
+/// Which spoofed frames of a fastpath pod are dropped. Taps only count and police.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Frames whose source MAC, ARP sender or neighbour discovery option is not the port's MAC.
+    pub mac: bool,
+    /// Frames whose source IP, ARP sender or advertised neighbour is not one of the port's addresses, and router
+    /// advertisements. A port without addresses then sends only DHCP, probes and from its link-local address.
+    pub ip: bool,
+}
+
+/// A rate and a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicerSpec {
+    /// Bits per second of Ethernet frames without FCS, 1 kbit/s to 400 Gbit/s; 0 means no policer.
+    pub rate_bps: u64,
+    /// Bits that may pass at once after a pause. A burst below one packet still lets single packets pass at the rate.
+    pub burst_bits: u64,
+}
+
+/// One attachment of one pod.
+#[derive(Clone, Debug)]
+pub struct PortSpec<'a> {
+    /// Dense id, below `DatapathOptions::max_ports`.
+    pub id: u32,
+    /// How it is connected.
+    pub kind: PortKind,
+    /// The device; always `plexus_abi::port_ifindex(id)`.
+    pub ifindex: u32,
+    /// The pod's MAC address.
+    pub mac: [u8; 6],
+    /// The pod's addresses, at most `plexus_abi::MAX_ADDRESSES`.
+    pub ips: Vec<IpAddr>,
+    /// Anti-spoofing.
+    pub guard: Guard,
+    /// Limit to the pod.
+    pub ingress: Option<PolicerSpec>,
+    /// Limit from the pod.
+    pub egress: Option<PolicerSpec>,
+    /// The pod's network namespace; needed for `PortKind::PodTap` only.
+    pub netns: Option<BorrowedFd<'a>>,
+}
+
+impl PortSpec<'_> {
+    /// Checks the specification and turns it into what the programs read.
+    pub(super) fn to_config(&self, max_ports: u32) -> Result<PortConfig> {
+        let refuse = |reason: String| Err(DatapathError::Port { port: self.id, reason });
+        if self.id >= max_ports {
+            return refuse(format!("the id is not below max_ports ({max_ports}); raise max_ports"));
+        }
+        if self.ifindex != port_ifindex(self.id) {
+            let wanted = port_ifindex(self.id);
+            return refuse(format!("its device has ifindex {}, not {wanted}; create it with that index", self.ifindex));
+        }
+        if self.mac[0] & 1 != 0 || self.mac == [0; 6] {
+            return refuse(format!("{:02x?} is no unicast MAC; give the interface another one", self.mac));
+        }
+        if self.ips.len() > MAX_ADDRESSES {
+            return refuse(format!("{} addresses are more than {MAX_ADDRESSES}; use fewer", self.ips.len()));
+        }
+        if self.kind == PortKind::PodTap && self.netns.is_none() {
+            return refuse("a device inside a pod needs the pod's network namespace".into());
+        }
+        let mut config = PortConfig { mac: self.mac, flags: PORT_PRESENT, ..PortConfig::ZERO };
+        config.kind = match self.kind {
+            PortKind::Fastpath { network, vlan } if vlan <= MAX_VLAN => {
+                (config.network, config.vlan) = (network, vlan);
+                KIND_FASTPATH
+            }
+            PortKind::Fastpath { vlan, .. } => return refuse(format!("VLAN {vlan} is above {MAX_VLAN}; correct it")),
+            PortKind::HostTap => KIND_HOST_TAP,
+            PortKind::PodTap => KIND_POD_TAP,
+        };
+        if self.guard.mac {
+            config.flags |= PORT_GUARD_MAC;
+        }
+        if self.guard.ip {
+            config.flags |= PORT_GUARD_IP;
+        }
+        for (slot, ip) in config.addresses.iter_mut().zip(&self.ips) {
+            *slot = Address::from(*ip);
+            config.address_count += 1;
+        }
+        Ok(config)
+    }
+}

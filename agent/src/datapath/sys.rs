@@ -1,0 +1,102 @@
+//! The few bpf(2) calls that aya does not offer.
+#![allow(unsafe_code, reason = "raw bpf(2) calls; each passes one attribute struct that lives through the call")]
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+// Command numbers of include/uapi/linux/bpf.h.
+const BPF_MAP_DELETE_ELEM: i32 = 3;
+const BPF_OBJ_GET: i32 = 7;
+const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
+
+/// What the kernel says about a tcx or XDP link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkInfo {
+    /// Id of the program behind the link.
+    pub(super) program_id: u32,
+    /// The device it is attached to; 0 once that device is gone.
+    pub(super) ifindex: u32,
+}
+
+/// Start of `struct bpf_link_info`; both kinds of link have the ifindex first in their union.
+#[repr(C)]
+#[derive(Default)]
+struct RawLinkInfo {
+    kind: u32,
+    id: u32,
+    program_id: u32,
+    padding: u32,
+    ifindex: u32,
+    rest: [u32; 7],
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct GetInfo {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct ObjectGet {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Element {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Reads what a pinned link is attached to.
+pub(super) fn pinned_link_info(path: &Path) -> io::Result<LinkInfo> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut get = ObjectGet { path: path.as_ptr() as u64, ..ObjectGet::default() };
+    // SAFETY: the kernel reads the path, which ends with NUL and outlives the call.
+    let fd = unsafe { bpf(BPF_OBJ_GET, &mut get) }?;
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut raw = RawLinkInfo::default();
+    let mut info = GetInfo {
+        fd: fd.as_raw_fd().cast_unsigned(),
+        length: u32::try_from(size_of::<RawLinkInfo>()).map_err(io::Error::other)?,
+        info: (&raw mut raw) as u64,
+    };
+    // SAFETY: the kernel writes at most `length` bytes into `raw`, which outlives the call.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut info) }?;
+    Ok(LinkInfo { program_id: raw.program_id, ifindex: raw.ifindex })
+}
+
+/// Deletes an entry of a map with u32 keys; a missing entry is fine.
+pub(super) fn delete_entry(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
+    let mut element =
+        Element { map_fd: map.as_raw_fd().cast_unsigned(), key: (&raw const key) as u64, ..Element::default() };
+    // SAFETY: the kernel reads four bytes of the key, which outlives the call.
+    match unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut element) } {
+        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// # Safety
+/// `attribute` is the struct of `command`, and every pointer in it is valid for what the command does with it.
+unsafe fn bpf<T>(command: i32, attribute: &mut T) -> io::Result<i32> {
+    // SAFETY: the caller's promise; the kernel copies `size_of::<T>` bytes.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(result).map_err(io::Error::other) }
+}

@@ -1,0 +1,171 @@
+//! Foreign plugins: what to execute, and what its outcome means.
+//!
+//! The shim executes them (see [`plexus_cni::wire`]): it runs in the host's namespaces with the runtime's
+//! environment, so the agent needs neither the host's root nor its privileges.
+
+use plexus_cni::json::Object;
+use plexus_cni::limits::{DELEGATE_DEADLINE_MS, DELEGATE_STDOUT_BYTES_MAX};
+use plexus_cni::wire::{ExecEnd, ExecOutcome, ExecRequest};
+use plexus_cni::{CniError, Code};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One execution of a foreign plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecCall<'a> {
+    /// `CNI_COMMAND`
+    pub command: &'static str,
+    /// The plugin's plain name.
+    pub plugin: &'a str,
+    /// `CNI_CONTAINERID`
+    pub container_id: &'a str,
+    /// `CNI_NETNS`
+    pub netns: Option<&'a str>,
+    /// `CNI_IFNAME`
+    pub ifname: &'a str,
+    /// `CNI_ARGS`
+    pub args: &'a str,
+    /// `CNI_PATH`
+    pub path: &'a [String],
+    /// What it reads.
+    pub config: &'a Object,
+}
+
+/// Somebody who executes foreign plugins.
+pub trait Delegates {
+    /// Executes one and returns what it printed on success; null where the verb prints nothing.
+    fn exec(&self, call: &ExecCall<'_>) -> Result<Value, CniError>;
+}
+
+/// Nobody: for work that has no shim at hand.
+pub struct NoShim;
+
+impl Delegates for NoShim {
+    fn exec(&self, call: &ExecCall<'_>) -> Result<Value, CniError> {
+        Err(CniError::new(Code::TryAgain, format!("plugin {} cannot be executed now", call.plugin))
+            .because("it runs with the next call of the container runtime"))
+    }
+}
+
+impl ExecCall<'_> {
+    /// The request to the shim.
+    pub fn request(&self, deadline_ms: u64) -> ExecRequest {
+        let variable = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        ExecRequest {
+            plugin: self.plugin.to_owned(),
+            path: self.path.to_vec(),
+            env: vec![
+                variable("CNI_COMMAND", self.command),
+                variable("CNI_CONTAINERID", self.container_id),
+                variable("CNI_NETNS", self.netns.unwrap_or_default()),
+                variable("CNI_IFNAME", self.ifname),
+                variable("CNI_ARGS", self.args),
+                variable("CNI_PATH", &self.path.join(":")),
+            ],
+            stdin: Value::Object(self.config.clone()).to_string(),
+            deadline_ms: deadline_ms.min(DELEGATE_DEADLINE_MS),
+        }
+    }
+
+    /// What an outcome means for this call.
+    pub fn interpret(&self, outcome: &ExecOutcome) -> Result<Value, CniError> {
+        let failed = |code: Code, what: &str, why: String| {
+            Err(CniError::new(code, format!("plugin {} {what} on {}", self.plugin, self.command)).because(why))
+        };
+        match &outcome.end {
+            ExecEnd::Exited(0) if self.command == "ADD" => match serde_json::from_str(&outcome.stdout) {
+                Ok(value @ Value::Object(_)) => Ok(value),
+                Ok(_) => failed(Code::Decoding, "printed no result", "its output is not a JSON object".into()),
+                Err(error) => failed(Code::Decoding, "printed no result", format!("its output is not JSON: {error}")),
+            },
+            ExecEnd::Exited(0) => Ok(Value::Null),
+            ExecEnd::Exited(status) => Err(self.plugins_own_error(*status, outcome)),
+            ExecEnd::Signaled(signal) => {
+                failed(Code::DelegateFailed, "died", format!("signal {signal}; {}", tail(&outcome.stderr)))
+            }
+            ExecEnd::TimedOut => {
+                failed(Code::DelegateTimeout, "did not end in time", format!("killed; {}", tail(&outcome.stderr)))
+            }
+            ExecEnd::TooMuchOutput => failed(
+                Code::Decoding,
+                "printed too much",
+                format!("killed after {DELEGATE_STDOUT_BYTES_MAX} bytes on standard output"),
+            ),
+            ExecEnd::NotFound => failed(
+                Code::DelegateFailed,
+                "was not found",
+                format!("no executable file of that name in {}; install the plugin there", self.path.join(":")),
+            ),
+            ExecEnd::NotStarted(why) => failed(Code::DelegateFailed, "could not be started", why.clone()),
+        }
+    }
+
+    /// The plugin's error object, passed on with its code (C059), or what it said instead.
+    fn plugins_own_error(&self, status: i32, outcome: &ExecOutcome) -> CniError {
+        #[derive(Deserialize)]
+        struct Printed {
+            code: u32,
+            #[serde(default)]
+            msg: String,
+            #[serde(default)]
+            details: String,
+        }
+        match serde_json::from_str::<Printed>(&outcome.stdout) {
+            Ok(printed) => CniError::new(Code::from(printed.code), format!("plugin {}: {}", self.plugin, printed.msg))
+                .because(printed.details),
+            Err(_) => CniError::new(
+                Code::DelegateFailed,
+                format!("plugin {} failed on {} without an error object", self.plugin, self.command),
+            )
+            .because(format!("exit status {status}; {}", tail(&outcome.stderr))),
+        }
+    }
+}
+
+/// The end of what a plugin said on standard error, short enough for an event.
+fn tail(stderr: &str) -> String {
+    const CHARS_MAX: usize = 300;
+    let text = stderr.trim();
+    if text.is_empty() {
+        return "it said nothing on standard error".into();
+    }
+    let skip = text.chars().count().saturating_sub(CHARS_MAX);
+    format!("it said: {}", text.chars().skip(skip).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interpret(command: &'static str, end: ExecEnd, stdout: &str) -> Result<Value, CniError> {
+        let (config, path) = (Object::new(), ["/opt/cni/bin".to_owned()]);
+        let call = ExecCall {
+            command,
+            plugin: "ptp",
+            container_id: "c",
+            netns: None,
+            ifname: "net1",
+            args: "",
+            path: &path,
+            config: &config,
+        };
+        call.interpret(&ExecOutcome { end, stdout: stdout.into(), stderr: "boom".into() })
+    }
+
+    #[test]
+    fn c059_a_delegates_error_is_passed_on() {
+        let printed = r#"{"cniVersion":"1.0.0","code":777,"msg":"no","details":"why"}"#;
+        let error = interpret("ADD", ExecEnd::Exited(1), printed).unwrap_err();
+        assert_eq!((error.code, &*error.details), (Code::Other(777), "why"));
+        let error = interpret("ADD", ExecEnd::Exited(2), "rubbish").unwrap_err();
+        assert!(error.details.contains("boom") && error.details.contains('2'));
+    }
+
+    #[test]
+    fn c144_success_without_a_result_is_a_decoding_error() {
+        for stdout in ["", "[]", "{", "null"] {
+            assert_eq!(interpret("ADD", ExecEnd::Exited(0), stdout).unwrap_err().code, Code::Decoding, "{stdout:?}");
+        }
+        assert_eq!(interpret("DEL", ExecEnd::Exited(0), "").unwrap(), Value::Null);
+    }
+}

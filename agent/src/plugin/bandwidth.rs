@@ -1,0 +1,132 @@
+//! `bandwidth`, chained: a rate limit on the interface that the chain made, whatever its kind.
+//!
+//! Config as of the reference plugin (containernetworking/plugins, plugins/meta/bandwidth): rates in bits per second,
+//! bursts in bits, inline or in `runtimeConfig.bandwidth`. Unlike there, a policer in eBPF enforces it: no ifb device,
+//! no queue, and it works where there is no veth.
+
+use plexus_cni::{CniError, CniResult, Code};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Attached, Plugin, PluginCall};
+use crate::record::Rate;
+
+/// The plugin.
+pub(super) struct Bandwidth;
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    #[serde(default)]
+    ingress_rate: u64,
+    #[serde(default)]
+    ingress_burst: u64,
+    #[serde(default)]
+    egress_rate: u64,
+    #[serde(default)]
+    egress_burst: u64,
+}
+
+/// The policer's range, in bits per second.
+const RATE_BPS: std::ops::RangeInclusive<u64> = 1_000..=400_000_000_000;
+/// Largest burst that the reference accepts: 4 GiB in bytes as a 32-bit number, in bits.
+const BURST_BITS_MAX: u64 = (u32::MAX as u64) * 8;
+
+impl Limits {
+    /// Inline limits, or those of the runtime where there are any (the reference's precedence).
+    fn of(call: &PluginCall<'_>) -> Result<Self, CniError> {
+        let runtime = call.runtime_config()?.and_then(|runtime| runtime.get("bandwidth")).and_then(Value::as_object);
+        let limits: Self = match runtime {
+            Some(bandwidth) if !bandwidth.is_empty() => {
+                plexus_cni::json::typed(bandwidth, "bandwidth: runtimeConfig.bandwidth")?
+            }
+            _ => call.config.typed()?,
+        };
+        limits.check()?;
+        Ok(limits)
+    }
+
+    fn check(&self) -> Result<(), CniError> {
+        for (direction, rate, burst) in
+            [("ingress", self.ingress_rate, self.ingress_burst), ("egress", self.egress_rate, self.egress_burst)]
+        {
+            let wrong = |key: &str, value: u64, why: String| {
+                Err(CniError::new(Code::InvalidConfig, format!("bandwidth: key \"{direction}{key}\" is {value}"))
+                    .because(why))
+            };
+            if rate == 0 && burst != 0 {
+                return wrong("Burst", burst, format!("a burst needs {direction}Rate"));
+            }
+            if rate != 0 && !RATE_BPS.contains(&rate) {
+                return wrong("Rate", rate, format!("it must be {} to {} bits per second", RATE_BPS.start(), RATE_BPS.end()));
+            }
+            if burst > BURST_BITS_MAX {
+                return wrong("Burst", burst, format!("it must be at most {BURST_BITS_MAX} bits"));
+            }
+        }
+        Ok(())
+    }
+
+    fn ingress(&self) -> Option<Rate> {
+        limit(self.ingress_rate, self.ingress_burst)
+    }
+
+    fn egress(&self) -> Option<Rate> {
+        limit(self.egress_rate, self.egress_burst)
+    }
+}
+
+/// A rate with its burst; a burst left out is 50 ms of the rate, so that the first second is not a flood.
+fn limit(rate_bps: u64, burst_bits: u64) -> Option<Rate> {
+    let burst_bits = if burst_bits == 0 { rate_bps / 20 } else { burst_bits };
+    (rate_bps != 0).then_some(Rate { rate_bps, burst_bits })
+}
+
+impl Plugin for Bandwidth {
+    fn creates_interface(&self) -> bool {
+        false
+    }
+
+    fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        Limits::of(call).map(drop)
+    }
+
+    fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
+        let limits = Limits::of(call)?;
+        let result = call.prev_result.cloned().ok_or_else(|| {
+            CniError::new(Code::InvalidConfig, "bandwidth: prevResult is missing")
+                .because("it is a chained plugin; put it after the plugin that makes the interface")
+        })?;
+        let mut port = call.port.cloned().ok_or_else(|| {
+            CniError::new(Code::UnsupportedField, format!("bandwidth: type \"bandwidth\" on interface {}", call.ifname))
+                .because(
+                    "the interface was made by a plugin outside Plexus; add \"plexus\": {\"exec\": true} to use the \
+                     bandwidth binary",
+                )
+        })?;
+        (port.ingress, port.egress) = (limits.ingress(), limits.egress());
+        call.agent.datapath.set_policers(port.id, port.ingress.map(Into::into), port.egress.map(Into::into))?;
+        Ok(Attached { result, port: Some(port) })
+    }
+
+    fn check(&self, call: &PluginCall<'_>, _result: &CniResult) -> Result<(), CniError> {
+        let limits = Limits::of(call)?;
+        let is_set = call.port.is_some_and(|port| (port.ingress, port.egress) == (limits.ingress(), limits.egress()));
+        if !is_set {
+            return Err(CniError::new(Code::CheckFailed, format!("interface {} has other limits", call.ifname))
+                .because("the port's policers differ from the config; restart the pod"));
+        }
+        call.check_port()
+    }
+
+    fn del(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        match call.port {
+            Some(port) => call.agent.datapath.set_policers(port.id, None, None).map_err(Into::into),
+            None => Ok(()),
+        }
+    }
+
+    fn gc(&self, _call: &PluginCall<'_>, _valid: &[(String, String)]) -> Result<(), CniError> {
+        Ok(())
+    }
+}

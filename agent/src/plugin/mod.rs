@@ -1,0 +1,53 @@
+//! Natively built CNI plugins, one file per type.
+//!
+//! A plugin's `add` that fails leaves nothing behind; `del` is idempotent and works from the record alone, with the
+//! network namespace or the device already gone.
+
+mod address;
+mod bandwidth;
+mod call;
+mod macvlan;
+mod port;
+mod sandbox;
+
+use plexus_cni::{CniError, CniResult};
+
+pub use call::{Attached, PluginCall};
+pub use sandbox::Sandbox;
+
+/// The CNI verbs of one plugin type.
+pub trait Plugin: Sync {
+    /// Whether it creates an interface (a main plugin) or changes one (a chained plugin).
+    fn creates_interface(&self) -> bool {
+        true
+    }
+
+    /// Refuses a config that cannot work, without touching anything.
+    fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError>;
+
+    /// Attaches.
+    fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError>;
+
+    /// Compares the kernel with the final result of the chain.
+    fn check(&self, call: &PluginCall<'_>, result: &CniResult) -> Result<(), CniError>;
+
+    /// Detaches.
+    fn del(&self, call: &PluginCall<'_>) -> Result<(), CniError>;
+
+    /// Refuses when an ADD with this config could not be served now.
+    fn status(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        self.validate(call)
+    }
+
+    /// Releases what this network holds for attachments that are not in `valid` (container id, interface name).
+    fn gc(&self, call: &PluginCall<'_>, valid: &[(String, String)]) -> Result<(), CniError>;
+}
+
+/// The native plugin of this type, if there is one; every other type is executed by the shim.
+pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
+    match plugin_type {
+        "macvlan" => Some(&macvlan::Macvlan),
+        "bandwidth" => Some(&bandwidth::Bandwidth),
+        _ => None,
+    }
+}

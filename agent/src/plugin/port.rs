@@ -1,0 +1,63 @@
+//! The data plane's side of an attachment: a port made, compared, removed.
+
+use plexus_cni::{CniError, Code};
+
+use super::PluginCall;
+use crate::datapath::{Guard, PolicerSpec, PortKind as DatapathKind, PortSpec};
+use crate::record::{PortKind, PortRecord, Rate};
+
+impl PluginCall<'_> {
+    /// Puts the port's programs, counters and limits in place.
+    pub(super) fn add_port(&self, port: &PortRecord) -> Result<(), CniError> {
+        let netns = matches!(port.kind, PortKind::PodTap).then(|| self.netns()).transpose()?;
+        self.agent.datapath.add_port(&port.spec(netns)).map_err(Into::into)
+    }
+
+    /// Compares the port's programs with what was put in place (C091).
+    pub(super) fn check_port(&self) -> Result<(), CniError> {
+        let Some(id) = self.port_id else { return Ok(()) };
+        let state = self.agent.datapath.port_state(id)?;
+        match state.hooks.iter().find(|hook| !hook.ours) {
+            None if !state.hooks.is_empty() => Ok(()),
+            None => Err(CniError::new(Code::CheckFailed, format!("interface {} has no port in the data plane", self.ifname))
+                .because("its programs were removed; restart the pod")),
+            Some(hook) => Err(CniError::new(
+                Code::CheckFailed,
+                format!("hook {} of interface {} does not run our program", hook.name, self.ifname),
+            )
+            .because("it was detached or replaced from outside; restart the pod")),
+        }
+    }
+
+    /// Removes the port; one that is gone is a success.
+    pub(super) fn remove_port(&self) -> Result<(), CniError> {
+        self.port_id.map_or(Ok(()), |id| self.agent.datapath.remove_port(id).map_err(Into::into))
+    }
+}
+
+impl PortRecord {
+    /// The port as the data plane takes it; `netns` is needed where the programs sit inside the pod.
+    pub fn spec<'a>(&self, netns: Option<std::os::fd::BorrowedFd<'a>>) -> PortSpec<'a> {
+        PortSpec {
+            id: self.id,
+            kind: match self.kind {
+                PortKind::Fastpath { network_id, vlan, .. } => DatapathKind::Fastpath { network: network_id, vlan },
+                PortKind::HostTap => DatapathKind::HostTap,
+                PortKind::PodTap => DatapathKind::PodTap,
+            },
+            ifindex: self.ifindex,
+            mac: self.mac,
+            ips: self.ips.clone(),
+            guard: Guard { mac: self.guard_mac, ip: self.guard_ip },
+            ingress: self.ingress.map(Into::into),
+            egress: self.egress.map(Into::into),
+            netns,
+        }
+    }
+}
+
+impl From<Rate> for PolicerSpec {
+    fn from(rate: Rate) -> Self {
+        Self { rate_bps: rate.rate_bps, burst_bits: rate.burst_bits }
+    }
+}

@@ -1,0 +1,47 @@
+//! The container's network namespace, held open for the length of one request.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use plexus_cni::{CniError, Code};
+
+use crate::netlink::Netlink;
+use crate::record::NetnsId;
+use crate::sandbox::within;
+
+/// An open network namespace and a netlink socket inside it.
+pub struct Sandbox {
+    /// Path and identity.
+    pub id: NetnsId,
+    /// The namespace.
+    pub netns: OwnedFd,
+    /// A netlink socket inside it.
+    pub netlink: Netlink,
+}
+
+impl Sandbox {
+    /// The namespace and the socket that the shim passed.
+    pub fn passed(host: &Netlink, path: &str, netns: OwnedFd, socket: OwnedFd) -> Result<Self, CniError> {
+        let id = NetnsId::of(path, netns.as_fd())?;
+        Ok(Self { id, netns, netlink: host.adopt(socket)? })
+    }
+
+    /// The namespace that a record names, if its path still leads to that very one.
+    pub fn reopen(host: &Netlink, known: &NetnsId) -> Option<Self> {
+        let netns = OwnedFd::from(File::open(&known.path).ok()?);
+        let id = NetnsId::of(&known.path, netns.as_fd()).ok().filter(|id| id.is_same(known))?;
+        let open = || {
+            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+            socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
+        };
+        let socket = within(netns.as_fd(), open).ok()?.ok()?;
+        Some(Self { id, netns, netlink: host.adopt(socket).ok()? })
+    }
+
+    /// Why a call for a container without its namespace cannot be served.
+    pub fn missing() -> CniError {
+        CniError::new(Code::InvalidNetns, "the container's network namespace is not there")
+            .because("CNI_NETNS was not passed, or names another namespace than at ADD")
+    }
+}

@@ -1,0 +1,85 @@
+//! `plexusctl explain POD`: everything about one pod, and what is wrong with it.
+
+use plexus_cni::{CniError, Code};
+use serde::Serialize;
+
+use super::pod_name;
+use super::pods::{Pod, pod};
+use crate::agent::Agent;
+use crate::record::{Attachment, Record};
+
+/// One pod, explained.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Explanation {
+    pod: Pod,
+    findings: Vec<Finding>,
+}
+
+/// One thing that is so, and is worth knowing.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Finding {
+    interface: String,
+    severity: Severity,
+    what: String,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Severity {
+    Ok,
+    Note,
+    Broken,
+}
+
+pub(super) fn explain(agent: &Agent, name: &str) -> Result<Explanation, CniError> {
+    let records = agent.records.all();
+    let is_meant = |record: &Record| {
+        let full = pod_name(record);
+        full == name || record.container_id == name || full.rsplit('/').next() == Some(name)
+    };
+    let record = records.iter().find(|record| is_meant(record)).ok_or_else(|| {
+        CniError::new(Code::PodNotFound, format!("no pod {name} on this node"))
+            .because("`plexusctl pods` lists those that have interfaces")
+    })?;
+    let findings = record.attachments.iter().flat_map(|attachment| findings(agent, attachment)).collect();
+    Ok(Explanation { pod: pod(record), findings })
+}
+
+fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut find = |severity, what: String| {
+        findings.push(Finding { interface: attachment.ifname.clone(), severity, what });
+    };
+    if !attachment.is_complete() {
+        find(Severity::Broken, "its ADD was begun and not ended; the runtime's DEL removes what there is".into());
+    }
+    let Some(port) = &attachment.port else {
+        find(Severity::Note, "made by a plugin outside Plexus: it is not counted here".into());
+        return findings;
+    };
+    match agent.datapath.port_state(port.id) {
+        Ok(state) => {
+            for hook in &state.hooks {
+                if hook.ours {
+                    find(Severity::Ok, format!("{} runs as {}: {}", hook.name, hook.mode, hook.reason));
+                } else {
+                    find(Severity::Broken, format!("{} does not run our program: it was detached or replaced", hook.name));
+                }
+            }
+            if state.hooks.is_empty() {
+                find(Severity::Broken, "the data plane has no program for it".into());
+            }
+        }
+        Err(error) => find(Severity::Broken, error.to_string()),
+    }
+    if let Ok(counters) = agent.datapath.counters(port.id) {
+        for (reason, packets) in &counters.drops {
+            if *packets > 0 {
+                find(Severity::Note, format!("{packets} packets dropped: {reason}"));
+            }
+        }
+    }
+    findings
+}

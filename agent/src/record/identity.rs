@@ -1,0 +1,43 @@
+//! Which network namespace a path meant, so that a reused path is not taken for the same one.
+
+use std::fs;
+use std::os::fd::BorrowedFd;
+
+use nix::sys::stat::fstat;
+use plexus_cni::{CniError, Code};
+use serde::{Deserialize, Serialize};
+
+/// The identity of a network namespace: within one boot, device and inode of its nsfs file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetnsId {
+    /// The path as the runtime named it.
+    pub path: String,
+    /// Device of the nsfs file.
+    pub device: u64,
+    /// Inode of the nsfs file.
+    pub inode: u64,
+}
+
+impl NetnsId {
+    /// The identity of an open network namespace.
+    pub fn of(path: &str, netns: BorrowedFd<'_>) -> Result<Self, CniError> {
+        let stat = fstat(netns).map_err(|errno| {
+            CniError::new(Code::InvalidNetns, format!("CNI_NETNS {path} cannot be identified"))
+                .because(errno.to_string())
+        })?;
+        Ok(Self { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino })
+    }
+
+    /// Whether both are the same namespace, by whatever path.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.device == other.device && self.inode == other.inode
+    }
+}
+
+/// The id of this boot of the kernel.
+pub fn boot_id() -> Result<String, CniError> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let text = fs::read_to_string(path)
+        .map_err(|error| CniError::new(Code::State, format!("cannot read {path}")).because(error.to_string()))?;
+    Ok(text.trim().to_owned())
+}

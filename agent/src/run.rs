@@ -1,0 +1,39 @@
+//! `plexusd run`: from the start to the signal.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::agent::Agent;
+use crate::delegate::NoShim;
+use crate::netlink::Netlink;
+use crate::settings::Settings;
+use crate::worker::Pool;
+use crate::{repair, server, spool};
+
+/// Takes over what is there, then serves until SIGTERM or SIGINT.
+pub fn run(settings: Settings) -> anyhow::Result<()> {
+    let workers = settings.workers;
+    let socket = settings.socket.clone();
+    let agent = Arc::new(Agent::open(settings).context("plexusd cannot start")?);
+    let host = Netlink::open()?;
+    repair::repair(&agent, &host);
+    spool::replay(&agent, &host, &NoShim);
+    drop(host);
+    let pool = Pool::start(&agent, workers).context("cannot start the workers")?;
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = server::listen(&socket)?;
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tracing::info!(socket = %socket.display(), "ready");
+        tokio::select! {
+            () = server::run(listener, agent, pool) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // The socket goes first: a shim that finds none keeps its DEL instead of waiting for a closed door.
+        std::fs::remove_file(&socket).with_context(|| format!("cannot remove {}", socket.display()))
+    })
+}

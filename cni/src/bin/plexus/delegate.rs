@@ -1,0 +1,95 @@
+//! Executing a plugin on the agent's word.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use plexus_cni::name::check_plugin_type;
+use plexus_cni::wire::{ExecEnd, ExecOutcome, ExecRequest};
+
+use crate::deadline::Deadline;
+use crate::pipes::{self, PipesEnd, Said};
+
+/// How often a plugin that is being replaced on disk is started again (C146).
+const BUSY_TRIES_MAX: u32 = 10;
+/// The pause between two of these, in milliseconds.
+const BUSY_PAUSE_MS: u64 = 100;
+
+/// Executes the plugin, waiting `left_ms` at most; its standard error is repeated on ours (C149).
+pub(crate) fn execute(request: &ExecRequest, left_ms: u64) -> ExecOutcome {
+    let without_output = |end| ExecOutcome { end, stdout: String::new(), stderr: String::new() };
+    let Some(program) = find(&request.plugin, &request.path) else {
+        return without_output(ExecEnd::NotFound);
+    };
+    let deadline = Deadline::in_ms(request.deadline_ms.min(left_ms));
+    let mut child = match start(&program, request, deadline) {
+        Ok(child) => child,
+        Err(error) => return without_output(ExecEnd::NotStarted(format!("{}: {error}", program.display()))),
+    };
+    let (end, said) = match pipes::run(&mut child, request.stdin.as_bytes(), deadline) {
+        Ok((PipesEnd::Ended(status), said)) => (ended(status), said),
+        Ok((PipesEnd::TimedOut, said)) => (ExecEnd::TimedOut, said),
+        Ok((PipesEnd::TooMuchOutput, said)) => (ExecEnd::TooMuchOutput, said),
+        Err(error) => (ExecEnd::NotStarted(format!("{}: {error}", program.display())), Said::default()),
+    };
+    if !matches!(end, ExecEnd::Exited(_) | ExecEnd::Signaled(_)) {
+        kill_group(&mut child);
+    }
+    // Nobody may be reading our standard error; that is no reason to fail.
+    std::io::stderr().write_all(&said.stderr).unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ExecOutcome { end, stdout: text(&said.stdout), stderr: text(&said.stderr) }
+}
+
+/// The first executable regular file of that name in the directories (C133).
+fn find(plugin: &str, directories: &[String]) -> Option<PathBuf> {
+    check_plugin_type(plugin, "type").ok()?;
+    directories.iter().map(|directory| Path::new(directory).join(plugin)).find(|candidate| {
+        candidate.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// Starts the plugin in a process group of its own.
+fn start(program: &Path, request: &ExecRequest, deadline: Deadline) -> std::io::Result<Child> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let started = Command::new(program)
+            .envs(request.env.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn();
+        match started {
+            Err(error) if error.raw_os_error() == Some(nix::Error::ETXTBSY as i32) => {
+                if tries == BUSY_TRIES_MAX || !deadline.pause(BUSY_PAUSE_MS) {
+                    return Err(error);
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+fn ended(status: ExitStatus) -> ExecEnd {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ExecEnd::Exited(code),
+        (None, Some(signal)) => ExecEnd::Signaled(signal),
+        (None, None) => ExecEnd::NotStarted("it ended neither by itself nor by a signal".into()),
+    }
+}
+
+/// Kills the plugin and everything that it started (C145).
+fn kill_group(child: &mut Child) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        // The only error is that nobody is left to be killed.
+        killpg(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_default();
+    }
+    pipes::reap(child);
+}

@@ -1,0 +1,21 @@
+//! Forwarding database: which port owns a MAC.
+
+shared! {
+    /// A MAC address in one VLAN of one network.
+    pub struct FdbKey {
+        /// The network's id.
+        pub network: u32,
+        /// VLAN id in the network, 0 for untagged.
+        pub vlan: u16,
+        /// The MAC address in network order.
+        pub mac: [u8; 6],
+    }
+}
+
+shared! {
+    /// Where frames for a MAC go.
+    pub struct FdbEntry {
+        /// The port's id.
+        pub port: u32,
+    }
+}

@@ -1,0 +1,66 @@
+//! A fastpath network, its uplink and its members on this node.
+
+/// Members of one (network, VLAN) on one node: the bound of the replication loop.
+pub const MAX_MEMBERS: usize = 256;
+
+/// `NetworkConfig::uplink_ifindex` of a network without uplink.
+pub const NO_DEVICE: u32 = 0;
+
+/// `UplinkEntry::flags`: an untagged frame in XDP is really untagged, because the device does not strip tags.
+pub const UPLINK_UNTAGGED_IN_XDP: u32 = 1;
+
+shared! {
+    /// What a network looks like from a pod.
+    pub struct NetworkConfig {
+        /// The uplink's ifindex, or `NO_DEVICE`.
+        pub uplink_ifindex: u32,
+        /// The network's own VLAN on the uplink, 0 for untagged.
+        pub vlan: u16,
+        /// Zero.
+        pub reserved: u16,
+    }
+}
+
+shared! {
+    /// One VLAN of one uplink.
+    pub struct UplinkKey {
+        /// The uplink's ifindex.
+        pub ifindex: u32,
+        /// VLAN id on the wire, 0 for untagged.
+        pub vlan: u16,
+        /// Zero.
+        pub reserved: u16,
+    }
+}
+
+shared! {
+    /// The network that a VLAN of an uplink belongs to.
+    pub struct UplinkEntry {
+        /// The network's id.
+        pub network: u32,
+        /// `UPLINK_*` flags.
+        pub flags: u32,
+    }
+}
+
+shared! {
+    /// A broadcast domain: one VLAN of one network.
+    pub struct MembersKey {
+        /// The network's id.
+        pub network: u32,
+        /// VLAN id in the network, 0 for untagged.
+        pub vlan: u16,
+        /// Zero.
+        pub reserved: u16,
+    }
+}
+
+shared! {
+    /// The ports that a broadcast goes to.
+    pub struct Members {
+        /// How many slots of `ports` are in use, from the front.
+        pub count: u32,
+        /// Port ids.
+        pub ports: [u32; MAX_MEMBERS],
+    }
+}

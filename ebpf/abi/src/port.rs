@@ -1,0 +1,87 @@
+//! Ports: attachments with a dense id.
+
+use crate::Address;
+
+/// The ifindex of port 0's device; port N has `PORT_IFINDEX_BASE + N`.
+///
+/// The agent creates every port's device with this index, so a program knows the port without a lookup, in any
+/// network namespace. The kernel counts its own indexes up from 1 per namespace and does not come this far.
+pub const PORT_IFINDEX_BASE: u32 = 0x0100_0000;
+
+/// Ports per node unless configured otherwise.
+pub const MAX_PORTS_DEFAULT: u32 = 4096;
+
+/// The most ports a node may be configured for: above it the per-CPU counters alone take gigabytes.
+pub const MAX_PORTS_LIMIT: u32 = 65_536;
+
+/// IP addresses per port, bound of the anti-spoofing loop.
+pub const MAX_ADDRESSES: usize = 16;
+
+/// `PortConfig::flags`: the slot is in use.
+pub const PORT_PRESENT: u32 = 1;
+/// `PortConfig::flags`: drop frames with a foreign source MAC.
+pub const PORT_GUARD_MAC: u32 = 2;
+/// `PortConfig::flags`: drop frames with a foreign source IP, ARP and neighbour discovery included.
+pub const PORT_GUARD_IP: u32 = 4;
+
+/// `PortConfig::kind`: member of a fastpath network; the device is the veth's host end.
+pub const KIND_FASTPATH: u32 = 1;
+/// `PortConfig::kind`: counted and policed at the veth's host end (bridge).
+pub const KIND_HOST_TAP: u32 = 2;
+/// `PortConfig::kind`: counted and policed at the device inside the pod (macvlan).
+pub const KIND_POD_TAP: u32 = 3;
+
+shared! {
+    /// What the programs know about a port.
+    pub struct PortConfig {
+        /// The fastpath network's id, 0 for other kinds.
+        pub network: u32,
+        /// `PORT_*` flags.
+        pub flags: u32,
+        /// VLAN in the network, 0 for untagged.
+        pub vlan: u16,
+        /// The pod's MAC address.
+        pub mac: [u8; 6],
+        /// `KIND_*`.
+        pub kind: u32,
+        /// How many slots of `addresses` are in use, from the front.
+        pub address_count: u32,
+        /// The pod's addresses.
+        pub addresses: [Address; MAX_ADDRESSES],
+    }
+}
+
+impl PortConfig {
+    /// Whether `address` belongs to the port: configured, or the link-local address of its MAC.
+    #[inline]
+    pub fn owns(&self, address: Address) -> bool {
+        for (index, own) in self.addresses.iter().enumerate() {
+            if index >= self.address_count as usize {
+                break;
+            }
+            if own.high == address.high && own.low == address.low {
+                return true;
+            }
+        }
+        let link_local = Address::link_local(self.mac);
+        link_local.high == address.high && link_local.low == address.low
+    }
+
+    /// Whether a `PORT_*` flag is set.
+    #[inline]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// The ifindex of a port's device.
+#[inline]
+pub const fn port_ifindex(id: u32) -> u32 {
+    PORT_IFINDEX_BASE.wrapping_add(id)
+}
+
+/// The port whose device has `ifindex`; a number out of every map's range if the device is no port.
+#[inline]
+pub const fn port_id(ifindex: u32) -> u32 {
+    ifindex.wrapping_sub(PORT_IFINDEX_BASE)
+}

@@ -1,0 +1,9 @@
+//! Entry points: one file per hook, each one expression.
+
+mod edge_pop;
+mod edge_push;
+mod port_tc;
+mod tap_rx;
+mod tap_tx;
+mod uplink_tc;
+mod uplink_xdp;

@@ -1,0 +1,9 @@
+//! tcx where a pod's frames reach it: count and police only (macvlan, bridge).
+
+use aya_ebpf::{macros::classifier, programs::TcContext};
+use plexus_ebpf::kernel::{skb, tap};
+
+#[classifier]
+fn tap_rx(ctx: TcContext) -> i32 {
+    skb::conclude(tap::to_pod(&ctx), &ctx)
+}

@@ -1,0 +1,9 @@
+//! tcx where a pod's frames leave it: count and police only (macvlan, bridge).
+
+use aya_ebpf::{macros::classifier, programs::TcContext};
+use plexus_ebpf::kernel::{skb, tap};
+
+#[classifier]
+fn tap_tx(ctx: TcContext) -> i32 {
+    skb::conclude(tap::from_pod(&ctx), &ctx)
+}

@@ -1,0 +1,75 @@
+//! The way of a frame that a fastpath pod sends.
+
+use aya_ebpf::programs::TcContext;
+use plexus_abi::{Direction, DropReason, PortConfig, Verdict, port_id};
+
+use super::{counters, fdb, flood, policer, skb::Skb, vlan};
+use crate::pure::{
+    ethernet::{Ethernet, Tag},
+    guard,
+    wire::Wire,
+};
+
+/// Guards, polices, counts and forwards.
+#[inline(always)]
+pub fn forward(ctx: &TcContext) -> Verdict {
+    let skb = Skb::new(ctx);
+    let id = port_id(skb.ifindex());
+    let Some(port) = fdb::port(id) else { return counters::drop(id, DropReason::NotConfigured) };
+    match accept(&skb, id, port) {
+        Ok((ethernet, wire)) if ethernet.is_group() => to_all(&skb, id, port, wire),
+        Ok((ethernet, wire)) => to_one(&skb, id, port, ethernet.destination, wire),
+        Err(reason) => counters::drop(id, reason),
+    }
+}
+
+#[inline(always)]
+fn accept(skb: &Skb<'_>, id: u32, port: &PortConfig) -> Result<(Ethernet, Wire), DropReason> {
+    if skb.metadata_tag().is_some() {
+        return Err(DropReason::Tagged);
+    }
+    let ethernet = Ethernet::parse(skb).ok_or(DropReason::Malformed)?;
+    guard::inspect(skb, &ethernet, port)?;
+    let wire = skb.wire(&ethernet);
+    if !policer::admit(id, Direction::FromPod, wire.bytes) {
+        return Err(DropReason::PolicedFromPod);
+    }
+    counters::from_pod(id, wire);
+    Ok((ethernet, wire))
+}
+
+#[inline(always)]
+fn to_one(skb: &Skb<'_>, id: u32, port: &PortConfig, destination: [u8; 6], wire: Wire) -> Verdict {
+    let Some(member) = fdb::owner(port.network, port.vlan, destination) else {
+        return match fdb::way_out(port.network) {
+            Some(uplink) => out(skb, id, port, uplink),
+            None => counters::drop(id, DropReason::UnknownDestination),
+        };
+    };
+    // A frame to the sender's own MAC would come back to it; no bridge does that.
+    if member == id {
+        return counters::drop(id, DropReason::UnknownDestination);
+    }
+    if !policer::admit(member, Direction::ToPod, wire.bytes) {
+        return counters::drop(member, DropReason::PolicedToPod);
+    }
+    counters::to_pod(member, wire);
+    Verdict::ToPort(member)
+}
+
+#[inline(always)]
+fn to_all(skb: &Skb<'_>, id: u32, port: &PortConfig, wire: Wire) -> Verdict {
+    flood::to_members(skb, port.network, port.vlan, id, wire);
+    match fdb::way_out(port.network) {
+        Some(uplink) => out(skb, id, port, uplink),
+        None => Verdict::Consumed,
+    }
+}
+
+#[inline(always)]
+fn out(skb: &Skb<'_>, id: u32, port: &PortConfig, uplink: u32) -> Verdict {
+    if port.vlan != 0 && !vlan::push(skb, Tag { control: port.vlan }) {
+        return counters::drop(id, DropReason::UplinkFailed);
+    }
+    Verdict::ToDevice(uplink)
+}

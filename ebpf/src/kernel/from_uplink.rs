@@ -1,0 +1,97 @@
+//! The way of a frame that arrives on a fastpath uplink.
+
+use aya_ebpf::{
+    bindings::xdp_action::XDP_DROP,
+    programs::{TcContext, XdpContext},
+};
+use plexus_abi::{Direction, DropReason, UPLINK_UNTAGGED_IN_XDP, Verdict};
+
+use super::{counters, fdb, flood, maps::DEVICES, policer, skb::Skb, vlan, xdp::Buffer};
+use crate::pure::{
+    ethernet::{ETHERTYPE_VLAN, Ethernet, TAG_BYTES, Tag},
+    wire::Wire,
+};
+
+/// XDP: unicast for a local pod goes there; everything else passes.
+#[inline(always)]
+pub fn forward_xdp(ctx: &XdpContext) -> Verdict {
+    let buffer = Buffer(ctx);
+    match find_xdp(&buffer) {
+        Some((port, tag)) => deliver_xdp(ctx, port, tag, buffer.bytes()),
+        None => Verdict::Pass,
+    }
+}
+
+#[inline(always)]
+fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Option<Tag>)> {
+    let ethernet = Ethernet::parse(buffer)?;
+    if ethernet.is_group() {
+        return None;
+    }
+    let vlan = ethernet.tag.map_or(0, Tag::vlan);
+    let uplink = fdb::uplink(buffer.ifindex(), vlan)?;
+    // A device that strips tags shows every VLAN as untagged here; tcx sees the tag in the metadata.
+    if ethernet.tag.is_none() && uplink.flags & UPLINK_UNTAGGED_IN_XDP == 0 {
+        return None;
+    }
+    let port = fdb::owner(uplink.network, vlan, ethernet.destination)?;
+    Some((port, ethernet.tag))
+}
+
+#[inline(always)]
+fn deliver_xdp(ctx: &XdpContext, port: u32, tag: Option<Tag>, bytes: u32) -> Verdict {
+    let wire = Wire::single(if tag.is_some() { bytes.wrapping_sub(TAG_BYTES) } else { bytes });
+    if !policer::admit(port, Direction::ToPod, wire.bytes) {
+        return counters::drop(port, DropReason::PolicedToPod);
+    }
+    if tag.is_some() && !vlan::pop_xdp(ctx) {
+        return counters::drop(port, DropReason::DeliveryFailed);
+    }
+    if DEVICES.redirect(port, u64::from(XDP_DROP)).is_err() {
+        return counters::drop(port, DropReason::DeliveryFailed);
+    }
+    counters::to_pod(port, wire);
+    Verdict::ToPort(port)
+}
+
+/// tcx: unicast that XDP did not take goes to its pod; groups go to every member and to the host's own stack.
+#[inline(always)]
+pub fn forward_skb(ctx: &TcContext) -> Verdict {
+    let skb = Skb::new(ctx);
+    let Some(ethernet) = Ethernet::parse(&skb) else { return Verdict::Pass };
+    let tag = match skb.metadata_tag() {
+        Some((ETHERTYPE_VLAN, tag)) => Some(tag),
+        // Service tags are nobody's here.
+        Some(_) => return Verdict::Pass,
+        None => ethernet.tag,
+    };
+    let vlan = tag.map_or(0, Tag::vlan);
+    let Some(uplink) = fdb::uplink(skb.ifindex(), vlan) else { return Verdict::Pass };
+    let wire = skb.wire(&ethernet);
+    if ethernet.is_group() {
+        return flood_skb(&skb, uplink.network, tag, wire);
+    }
+    let Some(port) = fdb::owner(uplink.network, vlan, ethernet.destination) else { return Verdict::Pass };
+    if !policer::admit(port, Direction::ToPod, wire.bytes) {
+        return counters::drop(port, DropReason::PolicedToPod);
+    }
+    if tag.is_some() && !vlan::pop(&skb) {
+        return counters::drop(port, DropReason::DeliveryFailed);
+    }
+    counters::to_pod(port, wire);
+    Verdict::ToPort(port)
+}
+
+#[inline(always)]
+fn flood_skb(skb: &Skb<'_>, network: u32, tag: Option<Tag>, wire: Wire) -> Verdict {
+    let Some(tag) = tag else {
+        flood::to_members(skb, network, 0, flood::NOBODY, wire);
+        return Verdict::Pass;
+    };
+    if !vlan::pop(skb) {
+        return Verdict::Pass;
+    }
+    flood::to_members(skb, network, tag.vlan(), flood::NOBODY, wire);
+    // The host's own stack must see what arrived, tag included; without its tag it would change networks.
+    if vlan::push(skb, tag) { Verdict::Pass } else { Verdict::Consumed }
+}

@@ -1,0 +1,54 @@
+//! The maps. Sizes that depend on the number of ports are set by the agent before loading.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    macros::map,
+    maps::{Array, DevMap, HashMap, PerCpuArray},
+};
+use plexus_abi::{
+    Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, Members, MembersKey, NetworkConfig, PolicerConfig, PolicerState,
+    PortConfig, UplinkEntry, UplinkKey,
+};
+
+const MAX_NETWORKS: u32 = 4096;
+
+/// Ports by id.
+#[map]
+pub(crate) static PORTS: Array<PortConfig> = Array::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
+/// Counters by port id.
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
+/// Policers by `policer_index`.
+#[map]
+pub(crate) static POLICERS: Array<PolicerConfig> = Array::with_max_entries(2 * MAX_PORTS_DEFAULT, 0);
+
+/// Policer states by `policer_index`, apart from the configuration so that a new rate keeps the state.
+#[map]
+pub(crate) static POLICER_STATES: Array<PolicerState> = Array::with_max_entries(2 * MAX_PORTS_DEFAULT, 0);
+
+/// Where XDP sends frames for a port, by port id.
+#[map]
+pub(crate) static DEVICES: DevMap = DevMap::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
+/// The forwarding database.
+#[map]
+pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
+/// Networks by id.
+#[map]
+pub(crate) static NETWORKS: HashMap<u32, NetworkConfig> = HashMap::with_max_entries(MAX_NETWORKS, 0);
+
+/// Networks by uplink and VLAN.
+#[map]
+pub(crate) static UPLINKS: HashMap<UplinkKey, UplinkEntry> = HashMap::with_max_entries(MAX_NETWORKS, 0);
+
+/// Broadcast domains. Not preallocated: most networks do not exist, and each takes a kilobyte.
+#[map]
+pub(crate) static MEMBERS: HashMap<MembersKey, Members> =
+    HashMap::with_max_entries(MAX_NETWORKS, BPF_F_NO_PREALLOC);
+
+/// The VLAN of an edge machine, in slot 0.
+#[map]
+pub(crate) static EDGE_VLAN: Array<u32> = Array::with_max_entries(1, 0);

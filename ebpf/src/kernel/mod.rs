@@ -1,0 +1,15 @@
+//! What runs in the kernel only: contexts, maps and the ways of a frame.
+
+pub mod counters;
+pub mod edge;
+pub mod fdb;
+pub mod flood;
+pub mod from_pod;
+pub mod from_uplink;
+pub mod maps;
+pub mod policer;
+pub mod skb;
+pub mod tap;
+pub mod vlan;
+pub mod word;
+pub mod xdp;

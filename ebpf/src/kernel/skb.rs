@@ -1,0 +1,103 @@
+//! Frames as socket buffers (tcx).
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, __sk_buff},
+    helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_load_bytes},
+    programs::TcContext,
+};
+use plexus_abi::{Verdict, port_ifindex};
+
+use crate::pure::{
+    ethernet::{Ethernet, TAG_BYTES, Tag},
+    frame::Frame,
+    wire::{self, Wire},
+};
+
+/// `PACKET_HOST` of linux/if_packet.h: for this machine.
+const PACKET_HOST: u32 = 0;
+
+/// A socket buffer.
+pub(crate) struct Skb<'a>(&'a __sk_buff);
+
+impl<'a> Skb<'a> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a TcContext) -> Self {
+        // SAFETY: the kernel passes a valid context for the whole run of the program.
+        Self(unsafe { &*ctx.skb.skb })
+    }
+
+    /// The device whose hook runs.
+    #[inline(always)]
+    pub(crate) fn ifindex(&self) -> u32 {
+        self.0.ifindex
+    }
+
+    /// All bytes of the packet, tag included if it is among them.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> u32 {
+        self.0.len
+    }
+
+    /// The VLAN tag that the device or the sender put beside the frame's bytes, with its protocol in host order.
+    #[inline(always)]
+    pub(crate) fn metadata_tag(&self) -> Option<(u16, Tag)> {
+        if self.0.vlan_present == 0 {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "both fields hold 16 bits")]
+        let (protocol, control) = (self.0.vlan_proto as u16, self.0.vlan_tci as u16);
+        Some((u16::from_be(protocol), Tag { control }))
+    }
+
+    /// What the frame weighs on the wire without its tag.
+    #[inline(always)]
+    pub(crate) fn wire(&self, ethernet: &Ethernet) -> Wire {
+        let tag_bytes = if ethernet.tag.is_some() { TAG_BYTES } else { 0 };
+        let bytes = self.0.len - tag_bytes;
+        if self.0.gso_segs <= 1 {
+            return Wire::single(bytes);
+        }
+        Wire::segmented(bytes, self.0.gso_segs, wire::header_bytes(self, ethernet) - tag_bytes)
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_ptr(&self) -> *mut __sk_buff {
+        core::ptr::from_ref(self.0).cast_mut()
+    }
+}
+
+impl Frame for Skb<'_> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        // SAFETY: the helper writes all N bytes of the buffer or fails.
+        unsafe {
+            #[expect(clippy::cast_possible_truncation, reason = "N is a header's size")]
+            let result = bpf_skb_load_bytes(self.as_ptr().cast(), offset, bytes.as_mut_ptr().cast(), N as u32);
+            (result == 0).then(|| bytes.assume_init())
+        }
+    }
+}
+
+/// Carries a verdict out.
+#[inline(always)]
+pub fn conclude(verdict: Verdict, ctx: &TcContext) -> i32 {
+    match verdict {
+        Verdict::Pass => TC_ACT_UNSPEC,
+        Verdict::Consumed | Verdict::Drop(_) => TC_ACT_SHOT,
+        Verdict::ToPort(port) => {
+            // SAFETY: helpers on the program's own context. The veth took the frame for another machine's, because
+            // its own MAC is not the pod's; older kernels leave that mark when they redirect to the peer.
+            #[expect(clippy::cast_possible_truncation, reason = "a tc action")]
+            unsafe {
+                bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
+                bpf_redirect_peer(port_ifindex(port), 0) as i32
+            }
+        }
+        // SAFETY: a helper without pointers.
+        #[expect(clippy::cast_possible_truncation, reason = "a tc action")]
+        Verdict::ToDevice(ifindex) => unsafe { bpf_redirect(ifindex, 0) as i32 },
+    }
+}

@@ -1,0 +1,102 @@
+//! The Ethernet header and at most one VLAN tag.
+
+use super::frame::Frame;
+
+/// EtherType of IPv4.
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// EtherType of ARP.
+pub const ETHERTYPE_ARP: u16 = 0x0806;
+/// EtherType of IPv6.
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// EtherType of a customer VLAN tag (802.1Q), the only one that networks use.
+pub const ETHERTYPE_VLAN: u16 = 0x8100;
+/// EtherType of a service VLAN tag (802.1ad).
+pub const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
+/// EtherType of a stacked tag before 802.1ad.
+pub const ETHERTYPE_OLD_SERVICE_VLAN: u16 = 0x9100;
+
+/// Bytes of an untagged Ethernet header.
+pub const HEADER_BYTES: u32 = 14;
+/// Bytes of a VLAN tag.
+pub const TAG_BYTES: u32 = 4;
+
+const VLAN_ID_MASK: u16 = 0x0fff;
+
+/// A VLAN tag: 802.1Q, with its priority bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Priority, drop-eligible bit and VLAN id as on the wire.
+    pub control: u16,
+}
+
+impl Tag {
+    /// The VLAN id; 0 is a priority tag, which means untagged.
+    #[inline]
+    pub const fn vlan(self) -> u16 {
+        self.control & VLAN_ID_MASK
+    }
+}
+
+/// A parsed Ethernet header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ethernet {
+    /// Destination MAC.
+    pub destination: [u8; 6],
+    /// Source MAC.
+    pub source: [u8; 6],
+    /// The outermost 802.1Q tag, if it is in the frame's bytes.
+    pub tag: Option<Tag>,
+    /// EtherType after that tag.
+    pub ethertype: u16,
+    /// Where the EtherType's payload starts.
+    pub payload: u32,
+}
+
+impl Ethernet {
+    /// Reads the header; nothing if the frame is shorter than its header.
+    #[inline(always)]
+    pub fn parse<F: Frame + ?Sized>(frame: &F) -> Option<Self> {
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, e0, e1] = frame.read::<14>(0)?;
+        let mut header = Self {
+            destination: [d0, d1, d2, d3, d4, d5],
+            source: [s0, s1, s2, s3, s4, s5],
+            tag: None,
+            ethertype: u16::from_be_bytes([e0, e1]),
+            payload: HEADER_BYTES,
+        };
+        if header.ethertype == ETHERTYPE_VLAN {
+            let [c0, c1, e0, e1] = frame.read::<4>(HEADER_BYTES)?;
+            header.tag = Some(Tag { control: u16::from_be_bytes([c0, c1]) });
+            header.ethertype = u16::from_be_bytes([e0, e1]);
+            header.payload = HEADER_BYTES + TAG_BYTES;
+        }
+        Some(header)
+    }
+
+    /// Whether the frame goes to a group: multicast or broadcast.
+    #[inline]
+    pub const fn is_group(&self) -> bool {
+        self.destination[0] & 1 != 0
+    }
+
+    /// Whether a tag of any kind is in the frame's bytes.
+    #[inline]
+    pub const fn is_tagged(&self) -> bool {
+        self.tag.is_some()
+            || self.ethertype == ETHERTYPE_SERVICE_VLAN
+            || self.ethertype == ETHERTYPE_OLD_SERVICE_VLAN
+    }
+
+    /// Whether the destination is 01:80:c2:00:00:0X, which IEEE 802.1D forbids bridges to forward.
+    #[inline]
+    pub const fn is_reserved(&self) -> bool {
+        word(self.destination) & !0x0f == 0x0180_c200_0000
+    }
+}
+
+/// A MAC address as a number, which compares in one instruction.
+#[inline]
+pub const fn word(mac: [u8; 6]) -> u64 {
+    let [a, b, c, d, e, f] = mac;
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}

@@ -1,0 +1,132 @@
+//! The generic cell rate algorithm, with one word of state.
+//!
+//! The word is the theoretical arrival time: the moment at which the bucket would be full again. A packet passes if
+//! the backlog before that moment, plus the packet's own time at the rate, stays within the burst.
+
+use plexus_abi::{PolicerConfig, TICKS_PER_NS_SHIFT, UNIT_SHIFT};
+
+/// Longest packet the arithmetic is made for: IPv6 jumbograms of segmentation offload stay below it.
+pub const MAX_BYTES: u32 = 1 << 20;
+
+/// The monotonic clock in policer ticks; wraps after two years.
+#[inline]
+pub const fn ticks(monotonic_ns: u64) -> u64 {
+    monotonic_ns << TICKS_PER_NS_SHIFT
+}
+
+/// The time that `bytes` take at the configured rate, in ticks, rounded to the nearest.
+///
+/// The product fits: at the lowest rate (1 kbit/s) a byte costs less than 2^43 units.
+#[inline]
+pub const fn cost_ticks(config: &PolicerConfig, bytes: u32) -> u64 {
+    let bytes = if bytes > MAX_BYTES { MAX_BYTES } else { bytes };
+    let units = config.cost_per_byte.wrapping_mul(bytes as u64);
+    (units >> UNIT_SHIFT) + ((units >> (UNIT_SHIFT - 1)) & 1)
+}
+
+/// The new theoretical arrival time if a packet of `cost_ticks` may pass at `now_ticks`, or nothing if it may not.
+///
+/// A full bucket lets one packet of any size pass, on credit that later packets pay back: so a burst smaller than a
+/// packet slows the traffic to the rate instead of stopping it.
+#[inline]
+pub const fn admit(tat_ticks: u64, now_ticks: u64, cost_ticks: u64, limit_ticks: u64) -> Option<u64> {
+    let backlog = backlog(tat_ticks, now_ticks);
+    if backlog == 0 || backlog.wrapping_add(cost_ticks) <= limit_ticks {
+        Some(now_ticks.wrapping_add(backlog).wrapping_add(cost_ticks))
+    } else {
+        None
+    }
+}
+
+/// How far the theoretical arrival time lies in the future, in ticks; signed, so that the clock may wrap.
+#[inline]
+pub const fn backlog(tat_ticks: u64, now_ticks: u64) -> u64 {
+    let ahead = tat_ticks.wrapping_sub(now_ticks);
+    if ahead.cast_signed() < 0 { 0 } else { ahead }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = ticks(1_000_000_000);
+
+    fn config(rate_bps: u64, burst_bits: u64) -> PolicerConfig {
+        PolicerConfig {
+            cost_per_byte: (8_000_000_000_u128 << plexus_abi::COST_SHIFT).div_ceil(u128::from(rate_bps)) as u64,
+            limit_ticks: (u128::from(burst_bits) * u128::from(SECOND) / u128::from(rate_bps)) as u64,
+            rate_bps,
+            burst_bits,
+        }
+    }
+
+    /// Sends packets of `bytes` every `gap_ns` for `packets` packets from `start_ns` and returns the bytes that pass.
+    fn send(config: &PolicerConfig, bytes: u32, gap_ns: u64, packets: u64, start_ns: u64) -> u64 {
+        let mut tat = 0;
+        let mut passed = 0;
+        for packet in 0..packets {
+            let now = ticks(start_ns.wrapping_add(packet * gap_ns));
+            if let Some(next) = admit(tat, now, cost_ticks(config, bytes), config.limit_ticks) {
+                tat = next;
+                passed += u64::from(bytes);
+            }
+        }
+        passed
+    }
+
+    #[test]
+    fn twice_the_rate_is_halved() {
+        let passed = send(&config(8_000_000, 80_000), 1000, 500_000, 20_000, 1_000_000_000);
+        let expected = 10 * 1_000_000;
+        assert!(passed.abs_diff(expected) <= expected / 100, "{passed} of {expected} bytes");
+    }
+
+    #[test]
+    fn an_idle_bucket_holds_exactly_its_burst() {
+        assert_eq!(send(&config(1_000, 80_000), 1000, 0, 100, 5_000_000_000), 10_000);
+    }
+
+    #[test]
+    fn a_burst_below_one_packet_keeps_the_rate() {
+        let passed = send(&config(8_000_000, 8), 1500, 100_000, 100_000, 1_000_000_000);
+        let expected = 10 * 1_000_000;
+        assert!(passed.abs_diff(expected) <= expected / 10, "{passed} of {expected} bytes");
+    }
+
+    #[test]
+    fn the_clock_may_wrap() {
+        let before_wrap_ns = (1 << 56) - 5_000_000;
+        let passed = send(&config(8_000_000, 8_000), 1000, 500_000, 2_000, before_wrap_ns);
+        assert!(passed.abs_diff(1_000_000) <= 20_000, "{passed} bytes");
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_rate_times_time_plus_burst_and_one_packet(
+            rate_bps in 1_000_u64..400_000_000_000,
+            burst_bits in 1_u64..1 << 31,
+            packets in proptest::collection::vec((60_u32..65_000, 0_u64..10_000_000), 1..400),
+        ) {
+            let config = config(rate_bps, burst_bits);
+            let (mut tat, mut now_ns, mut passed_bits, start_ns) = (0, 1_u64 << 40, 0_u128, 1_u64 << 40);
+            for (bytes, gap_ns) in packets {
+                now_ns += gap_ns;
+                if let Some(next) = admit(tat, ticks(now_ns), cost_ticks(&config, bytes), config.limit_ticks) {
+                    tat = next;
+                    passed_bits += u128::from(bytes) * 8;
+                }
+            }
+            let time_bits = u128::from(rate_bps) * u128::from(now_ns - start_ns) / 1_000_000_000;
+            let allowed = time_bits + u128::from(burst_bits) + 65_000 * 8;
+            prop_assert!(passed_bits <= allowed + allowed / 200, "{passed_bits} > {allowed}");
+        }
+
+        #[test]
+        fn an_unlimited_wait_always_admits(bytes in 1_u32..MAX_BYTES, rate_bps in 1_000_u64..400_000_000_000) {
+            let config = config(rate_bps, 1);
+            prop_assert!(admit(0, ticks(1 << 50), cost_ticks(&config, bytes), config.limit_ticks).is_some());
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What needs no kernel: parsing, anti-spoofing and rate arithmetic over a bounds-checked reader.
+
+pub mod arp;
+pub mod ethernet;
+pub mod frame;
+pub mod gcra;
+pub mod guard;
+pub mod ip;
+pub mod nd;
+pub mod wire;
