@@ -75,8 +75,11 @@ impl Screen {
             return ProgressBar::hidden();
         }
         let bar = if length == 0 { ProgressBar::new_spinner() } else { ProgressBar::new(length) };
-        let template =
-            if length == 0 { "  {spinner} {msg} {elapsed}" } else { "  {spinner} {msg} {bar:30} {pos}/{len} {eta}" };
+        let template = if length == 0 {
+            "  {spinner} {msg} {elapsed}"
+        } else {
+            "  {spinner} {msg} {bar:30} {pos}/{len} {eta}"
+        };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
