@@ -6,11 +6,14 @@
 pub mod agent;
 pub mod args;
 pub mod attach;
+pub mod cluster;
 pub mod ctl;
 pub mod datapath;
 pub mod delegate;
 pub mod fault;
 pub mod ipam;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod locks;
 pub mod netlink;
 pub mod plugin;

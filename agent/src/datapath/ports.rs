@@ -16,6 +16,7 @@ use super::{
     policer,
     spec::{Guard, PolicerSpec, PortKind, PortSpec},
     state::{HookState, PortState},
+    xdp_features::XdpFeatures,
 };
 use crate::sandbox;
 
@@ -45,14 +46,17 @@ impl Inner {
     }
 
     fn apply_port(
-        &mut self, spec: &PortSpec<'_>, config: &PortConfig, [ingress, egress]: [plexus_abi::PolicerConfig; 2],
+        &mut self,
+        spec: &PortSpec<'_>,
+        config: &PortConfig,
+        [ingress, egress]: [plexus_abi::PolicerConfig; 2],
     ) -> Result<()> {
         policer::install(&mut self.maps, spec.id, Direction::ToPod, ingress)?;
         policer::install(&mut self.maps, spec.id, Direction::FromPod, egress)?;
         self.maps.ports.set(spec.id, *config)?;
         self.attach_port(spec)?;
         if let PortKind::Fastpath { network, vlan } = spec.kind {
-            self.maps.devices.set(spec.id, spec.ifindex)?;
+            self.open_to_xdp(spec.id, spec.ifindex)?;
             self.maps.fdb.set(&FdbKey { network, vlan, mac: spec.mac }, &FdbEntry { port: spec.id })?;
             self.join(spec.id, network, vlan)?;
             self.reconcile_uplinks(network)?;
@@ -69,7 +73,10 @@ impl Inner {
         }
         match self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })? {
             Some(entry) if entry.port != spec.id => {
-                return refuse(format!("port {} of network {network} has the same MAC; use another", entry.port));
+                return refuse(format!(
+                    "port {} of network {network} has the same MAC; use another",
+                    entry.port
+                ));
             }
             _ => {}
         }
@@ -77,7 +84,9 @@ impl Inner {
         let members = self.members(network, vlan)?;
         let is_member = members.iter().any(|member| *member == spec.id);
         if !is_member && members.len() >= MAX_MEMBERS {
-            return refuse(format!("network {network} has {MAX_MEMBERS} ports on this node already; use another node"));
+            return refuse(format!(
+                "network {network} has {MAX_MEMBERS} ports on this node already; use another node"
+            ));
         }
         Ok(())
     }
@@ -95,6 +104,15 @@ impl Inner {
         match (spec.kind, spec.netns) {
             (PortKind::PodTap, Some(netns)) => sandbox::within(netns, || attach(self))?,
             _ => attach(self),
+        }
+    }
+
+    /// Lets XDP on the uplink send to the port if its device can take it; otherwise tcx does, and nothing is lost.
+    fn open_to_xdp(&mut self, id: u32, ifindex: u32) -> Result<()> {
+        if XdpFeatures::of(ifindex)?.can_receive() {
+            self.maps.devices.set(id, ifindex)
+        } else {
+            self.maps.devices.remove(&self.pins, id)
         }
     }
 
@@ -144,7 +162,10 @@ impl Inner {
     }
 
     pub(super) fn set_policers(
-        &mut self, id: u32, ingress: Option<PolicerSpec>, egress: Option<PolicerSpec>,
+        &mut self,
+        id: u32,
+        ingress: Option<PolicerSpec>,
+        egress: Option<PolicerSpec>,
     ) -> Result<()> {
         self.present(id)?;
         let (ingress, egress) = (policer::to_config(id, ingress)?, policer::to_config(id, egress)?);
@@ -182,14 +203,18 @@ impl Inner {
         let hook = |hook: &Hook| {
             HookState::read(&self.programs, &self.pins, LinkName::Port { id, hook: *hook }, ifindex)
         };
-        let mut problems = Vec::new();
+        let (mut problems, mut notes) = (Vec::new(), Vec::new());
         if let PortKind::Fastpath { network, vlan } = kind {
             let owner = self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })?;
             if owner.is_none_or(|entry| entry.port != id) {
-                problems.push(format!("the forwarding database of network {network} does not lead to the port"));
+                problems
+                    .push(format!("the forwarding database of network {network} does not lead to the port"));
             }
             if !self.members(network, vlan)?.contains(&id) {
                 problems.push(format!("the port gets no broadcasts of network {network}"));
+            }
+            if !self.maps.devices.holds(id, ifindex)? {
+                notes.push("frames from the uplink come by tcx, not by XDP: GRO was off in the pod".into());
             }
         }
         let [a, b, c, d, e, f] = config.mac;
@@ -206,6 +231,7 @@ impl Inner {
             egress: policer::read(&self.maps, id, Direction::FromPod)?,
             hooks: kind.hooks().iter().map(hook).collect(),
             problems,
+            notes,
         })
     }
 

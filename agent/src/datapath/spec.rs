@@ -40,12 +40,29 @@ pub struct NetworkSpec {
     pub uplink_ifindex: Option<u32>,
     /// The network's VLAN on the uplink, 0 for untagged.
     pub vlan: u16,
+    /// Whether XDP delivers what arrives on the uplink.
+    pub xdp: XdpChoice,
+}
+
+/// Whether XDP on the uplink delivers to pods. tcx always stands behind it and takes what XDP does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpChoice {
+    /// Where the driver can redirect natively, but not on a veth: machines behind a veth leave checksums for the
+    /// receiver to skip, XDP loses that note, and the pod would drop their packets.
+    #[default]
+    Auto,
+    /// Where the driver can redirect natively, veth included: the machines behind it compute their checksums.
+    Always,
+    /// Never.
+    Never,
 }
 
 impl NetworkSpec {
     pub(super) fn validate(&self) -> Result<()> {
         if self.vlan > MAX_VLAN {
-            let reason = format!("VLAN {} is above {MAX_VLAN}; correct it in the network's config", self.vlan);
+            let reason =
+                format!("VLAN {} is above {MAX_VLAN}; correct it in the network's config", self.vlan);
             return Err(DatapathError::Network { network: self.id, reason });
         }
         Ok(())
@@ -149,7 +166,10 @@ impl PortSpec<'_> {
         }
         if self.ifindex != port_ifindex(self.id) {
             let wanted = port_ifindex(self.id);
-            return refuse(format!("its device has ifindex {}, not {wanted}; create it with that index", self.ifindex));
+            return refuse(format!(
+                "its device has ifindex {}, not {wanted}; create it with that index",
+                self.ifindex
+            ));
         }
         if self.mac[0] & 1 != 0 || self.mac == [0; 6] {
             return refuse(format!("{:02x?} is no unicast MAC; give the interface another one", self.mac));
@@ -166,7 +186,9 @@ impl PortSpec<'_> {
                 (config.network, config.vlan) = (network, vlan);
                 KIND_FASTPATH
             }
-            PortKind::Fastpath { vlan, .. } => return refuse(format!("VLAN {vlan} is above {MAX_VLAN}; correct it")),
+            PortKind::Fastpath { vlan, .. } => {
+                return refuse(format!("VLAN {vlan} is above {MAX_VLAN}; correct it"));
+            }
             PortKind::HostTap => KIND_HOST_TAP,
             PortKind::PodTap => KIND_POD_TAP,
         };
