@@ -11,6 +11,8 @@ pub mod datapath;
 pub mod delegate;
 pub mod fault;
 pub mod ipam;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod locks;
 pub mod netlink;
 pub mod plugin;

@@ -1,0 +1,54 @@
+//! `plexus-bench cni`: how long ADD and DEL take, how many go in parallel, and what plexusd keeps in memory.
+//!
+//! All arms take turns within each round, on the same host and the same parent link, so that whatever else the
+//! machine does hits all of them alike; only ratios inside one run are compared.
+
+mod arm;
+mod burst;
+mod config;
+mod floor;
+mod memory;
+mod netlink;
+mod rounds;
+mod stage;
+mod summary;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::args::CniOptions;
+use crate::environment::Environment;
+use crate::report::{self, BenchReport};
+use crate::screen::Screen;
+use stage::Stage;
+
+/// Measures, shows the figures and writes the report. A wish that is not met is shown, it is no failure.
+pub(crate) fn verb(options: &CniOptions, screen: &mut Screen) -> Result<ExitCode> {
+    let mut report = BenchReport {
+        bench: "cni",
+        environment: Environment::look(),
+        conditions: std::collections::BTreeMap::new(),
+        arms: std::collections::BTreeMap::new(),
+        ratios: std::collections::BTreeMap::new(),
+    };
+    screen.heading("ADD and DEL of a macvlan with host-local");
+    {
+        let stage = Stage::build(options)?;
+        report.conditions = stage.conditions(options)?;
+        let mut arms = stage.arms(options)?;
+        report.arms.extend(rounds::measure(&mut arms, options.rounds, screen)?);
+        drop(arms);
+        report.arms.extend(burst::measure(&stage, options, screen)?);
+    }
+    if options.pods > 0 {
+        report.arms.extend(memory::measure(options, screen)?);
+    }
+    report.ratios = summary::ratios(&report.arms);
+    summary::show(&report, screen);
+    if let Some(path) = &options.common.report {
+        report::write(path, &report).context("the figures above are not saved")?;
+        screen.note(&format!("report: {}", path.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
