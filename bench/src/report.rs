@@ -45,7 +45,10 @@ pub(crate) struct Figures {
 impl Figures {
     /// Summarises samples recorded in units of `1 / scale` of `unit`.
     pub(crate) fn of(histogram: &Histogram<u64>, unit: &'static str, scale: f64) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "nanoseconds of seconds and KiB of memory are far below 2^53")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "nanoseconds of seconds and KiB of memory are far below 2^53"
+        )]
         let value = |raw: u64| raw as f64 / scale;
         Self {
             unit,
@@ -63,9 +66,9 @@ pub(crate) fn write<T: Serialize>(path: &Path, report: &T) -> Result<()> {
     let mut text = serde_json::to_string_pretty(report).context("cannot encode the report")?;
     text.push('\n');
     let draft = path.with_extension("draft");
-    fs::write(&draft, text)
-        .and_then(|()| fs::rename(&draft, path))
-        .with_context(|| format!("cannot write the report {}: choose a directory that you may write to", path.display()))
+    fs::write(&draft, text).and_then(|()| fs::rename(&draft, path)).with_context(|| {
+        format!("cannot write the report {}: choose a directory that you may write to", path.display())
+    })
 }
 
 #[cfg(test)]

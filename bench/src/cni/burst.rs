@@ -30,13 +30,19 @@ struct Burst {
 }
 
 /// Alternates bursts of both arms; the result has `ARM.parallel40` in ADDs per second.
-pub(super) fn measure(stage: &Stage, options: &CniOptions, screen: &Screen) -> Result<BTreeMap<String, Figures>> {
-    let pods: Vec<_> = (0..PARALLEL).map(|n| stage.host.pod(&format!("burst-{n}"))).collect::<Result<_, _>>()?;
+pub(super) fn measure(
+    stage: &Stage,
+    options: &CniOptions,
+    screen: &Screen,
+) -> Result<BTreeMap<String, Figures>> {
+    let pods: Vec<_> =
+        (0..PARALLEL).map(|n| stage.host.pod(&format!("burst-{n}"))).collect::<Result<_, _>>()?;
     let mut arms = [
         burst("plexus", stage.shim(), config::macvlan("burst-plexus", 5))?,
         burst("reference", reference(options)?, config::macvlan("burst-reference", 6))?,
     ];
-    let progress = screen.progress(&format!("{} bursts of {PARALLEL} parallel ADDs", options.bursts), options.bursts.into());
+    let progress = screen
+        .progress(&format!("{} bursts of {PARALLEL} parallel ADDs", options.bursts), options.bursts.into());
     for number in 0..=options.bursts {
         if number % 2 == 1 {
             arms.reverse();
@@ -51,9 +57,9 @@ pub(super) fn measure(stage: &Stage, options: &CniOptions, screen: &Screen) -> R
         progress.inc(u64::from(number > 0));
     }
     progress.finish_and_clear();
-    let figures = arms.iter().map(|arm| {
-        (format!("{}.parallel40", arm.name), Figures::of(&arm.samples, "adds_per_second", SCALE))
-    });
+    let figures = arms
+        .iter()
+        .map(|arm| (format!("{}.parallel40", arm.name), Figures::of(&arm.samples, "adds_per_second", SCALE)));
     Ok(figures.collect())
 }
 

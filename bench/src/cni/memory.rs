@@ -32,7 +32,8 @@ pub(super) fn measure(options: &CniOptions, screen: &Screen) -> Result<BTreeMap<
             let config = config::macvlan(network, 20 + u8::try_from(number)?);
             write_network(&stage.host.manifests_dir(), "default", network, &config)?;
         }
-        let what = format!("{} pods of 3 interfaces by {}", options.pods, name.trim_start_matches("agent_rss."));
+        let what =
+            format!("{} pods of 3 interfaces by {}", options.pods, name.trim_start_matches("agent_rss."));
         let progress = screen.progress(&what, options.pods.into());
         for number in 0..options.pods {
             let pod = stage.host.pod(&format!("pod-{number}"))?;

@@ -3,9 +3,7 @@
 use std::io;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -57,7 +55,9 @@ impl Netlink {
         let mut answer = None;
         for _ in 0..DATAGRAMS_MAX {
             self.buffer.clear();
-            self.socket.recv(&mut self.buffer, 0).with_context(|| format!("cannot read the answer to {what}"))?;
+            self.socket
+                .recv(&mut self.buffer, 0)
+                .with_context(|| format!("cannot read the answer to {what}"))?;
             let mut rest = &self.buffer[..];
             while !rest.is_empty() {
                 let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)

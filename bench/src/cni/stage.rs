@@ -36,7 +36,8 @@ impl Stage {
         };
         let parent_dir = options.work_dir.clone().unwrap_or_else(std::env::temp_dir);
         let work_dir = tempfile::Builder::new().prefix("plexus-bench.").tempdir_in(&parent_dir);
-        let work_dir = work_dir.with_context(|| format!("cannot make a directory in {}", parent_dir.display()))?;
+        let work_dir =
+            work_dir.with_context(|| format!("cannot make a directory in {}", parent_dir.display()))?;
         let host = Host::enter()?;
         host.keep_state_in(work_dir.path())?;
         let wire_end = host.netns_named("wire-end")?;
@@ -50,7 +51,12 @@ impl Stage {
         let pod = |name: &str| self.host.pod(name);
         let mut arms: Vec<Box<dyn Arm>> = vec![
             Box::new(Floor::new(PARENT, pod("floor")?.netns)?),
-            Box::new(PluginArm::new("plexus", self.shim(), pod("plexus")?, config::macvlan("bench-plexus", 1))),
+            Box::new(PluginArm::new(
+                "plexus",
+                self.shim(),
+                pod("plexus")?,
+                config::macvlan("bench-plexus", 1),
+            )),
             Box::new(PluginArm::new(
                 "reference",
                 reference(options)?,
@@ -66,9 +72,19 @@ impl Stage {
         ];
         if let Some(dir) = &options.multus_bin {
             let plugin = dir.join("multus");
-            ensure!(plugin.is_file(), "--multus-bin {}: no file `multus` in it; give the thin plugin's directory", dir.display());
-            let config = config::multus(&options.reference_bin, &self.host, config::macvlan("bench-multus", 4));
-            arms.push(Box::new(PluginArm::new("multus", Runtime::of_plugin(&plugin), pod("multus")?, config)));
+            ensure!(
+                plugin.is_file(),
+                "--multus-bin {}: no file `multus` in it; give the thin plugin's directory",
+                dir.display()
+            );
+            let config =
+                config::multus(&options.reference_bin, &self.host, config::macvlan("bench-multus", 4));
+            arms.push(Box::new(PluginArm::new(
+                "multus",
+                Runtime::of_plugin(&plugin),
+                pod("multus")?,
+                config,
+            )));
         }
         Ok(arms)
     }
@@ -94,7 +110,11 @@ impl Stage {
 pub(super) fn reference(options: &CniOptions) -> Result<Runtime> {
     for name in ["macvlan", "host-local"] {
         let path: PathBuf = options.reference_bin.join(name);
-        ensure!(path.is_file(), "the reference plugin {} is missing: `apt-get install containernetworking-plugins`, or give --reference-bin", path.display());
+        ensure!(
+            path.is_file(),
+            "the reference plugin {} is missing: `apt-get install containernetworking-plugins`, or give --reference-bin",
+            path.display()
+        );
     }
     Ok(Runtime::of_plugin(&options.reference_bin.join("macvlan")))
 }

@@ -75,14 +75,31 @@ impl Screen {
             return ProgressBar::hidden();
         }
         let bar = if length == 0 { ProgressBar::new_spinner() } else { ProgressBar::new(length) };
-        let template =
-            if length == 0 { "  {spinner} {msg} {elapsed}" } else { "  {spinner} {msg} {bar:30} {pos}/{len} {eta}" };
+        let template = if length == 0 {
+            "  {spinner} {msg} {elapsed}"
+        } else {
+            "  {spinner} {msg} {bar:30} {pos}/{len} {eta}"
+        };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_message(text.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
+    }
+
+    /// The last line: whether everything held, and how long it took.
+    pub(crate) fn verdict(&self) {
+        let seconds = self.elapsed().as_secs_f64();
+        match self.failures.len() {
+            0 => println!("\n{} everything as expected, in {seconds:.1} s", self.paint.green("✓")),
+            count => {
+                println!("\n{} {count} not as expected, in {seconds:.1} s", self.paint.red("✗"));
+                for failure in &self.failures {
+                    println!("    {failure}");
+                }
+            }
+        }
     }
 
     /// The end of a run that could not go on.
