@@ -78,6 +78,8 @@ impl PluginConfig {
         request.shift_remove("capabilities");
         request.shift_remove("runtimeConfig");
         request.shift_remove("prevResult");
+        // Only a runtime may say what is under this prefix (C142).
+        request.retain(|key, _| !key.starts_with("cni.dev/"));
         request.insert("name".into(), network.name.clone().into());
         request.insert("cniVersion".into(), network.version.as_str().into());
         let granted: Object = runtime_config

@@ -5,14 +5,22 @@
 
 pub mod annotation;
 pub mod args;
+pub mod authorize;
 pub mod config;
+pub mod default_route;
 pub mod env;
 pub mod error;
 pub mod json;
 pub mod limits;
+pub mod manifest;
+pub mod meta;
+pub mod nad;
 pub mod name;
+pub mod plan;
+pub mod pod;
 pub mod result;
 pub mod selection;
+pub mod status;
 pub mod stdin;
 pub mod version;
 pub mod wire;

@@ -36,3 +36,5 @@ pub const ADDRESSES_MAX: usize = 32;
 pub const PORT_MAPPINGS_MAX: usize = 256;
 /// Longest free text in a network selection element, in bytes.
 pub const TEXT_FIELD_BYTES_MAX: usize = 256;
+/// Longest list of directories in a config, in bytes.
+pub const PATH_LIST_BYTES_MAX: usize = 16 << 10;

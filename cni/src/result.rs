@@ -218,7 +218,7 @@ impl Route {
     }
 }
 
-fn put<T: serde::Serialize>(object: &mut Object, key: &str, value: Option<&T>) {
+fn put<T: Serialize>(object: &mut Object, key: &str, value: Option<&T>) {
     if let Some(value) = value {
         object.insert(key.into(), json!(value));
     }

@@ -30,9 +30,18 @@ pub(crate) enum Verb {
     Build(BuildOptions),
     /// Attach, forward, police, restart and clean up two pods in throw-away network namespaces (root)
     Demo(DemoOptions),
+    /// Run the tests, each in a process of its own, and print a closing count (root for bpf and netns)
+    Test(TestOptions),
     /// Measure against the reference plugins in one run and write a report (root)
     Bench(BenchOptions),
+    /// Check format, clippy on host and eBPF code, licences and advisories
+    Lint,
+    /// Fuzz the parsers of foreign input
+    Fuzz(FuzzOptions),
 }
+
+/// Exit status of a wrong command line, as clap's own.
+pub(crate) const USAGE: u8 = 2;
 
 /// Options of `build`.
 #[derive(Debug, Args)]
@@ -58,6 +67,46 @@ pub(crate) struct DemoOptions {
     /// Also write the outcome as JSON to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+}
+
+/// A layer of tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Selection {
+    /// Unit and property tests, the shim's process contract, style checks
+    Unit,
+    /// eBPF programs by BPF_PROG_TEST_RUN, packet in and packet out (root)
+    Bpf,
+    /// Whole paths in throw-away network namespaces (root)
+    Netns,
+    /// A fixed number of inputs for every fuzz target
+    Fuzz,
+    /// Other kernels in virtual machines (not built yet)
+    Vm,
+    /// Against a real API server (not built yet)
+    Api,
+    /// All that are built
+    All,
+}
+
+/// Options of `test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestOptions {
+    /// Which layer to run
+    #[arg(value_enum, default_value_t = Selection::All)]
+    pub(crate) suite: Selection,
+    /// Only tests whose name contains one of these
+    #[arg(last = true, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+}
+
+/// Options of `fuzz`.
+#[derive(Debug, Args)]
+pub(crate) struct FuzzOptions {
+    /// Only this target; all when absent
+    pub(crate) target: Option<String>,
+    /// How long to run each target
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) seconds: u32,
 }
 
 /// What `bench` measures.

@@ -4,14 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::args::{BenchOptions, Benchmark};
+use crate::args::{BenchOptions, Benchmark, USAGE};
 use crate::build::{self, Profile};
 use crate::demo::{absolute, exit_code, plexus_bench};
 use crate::paths::Workspace;
 use crate::{run, setup};
-
-/// Exit status of a wrong command line.
-const USAGE: u8 = 2;
 
 /// Exit status is that of `plexus-bench`.
 pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<ExitCode> {

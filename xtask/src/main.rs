@@ -6,9 +6,12 @@ mod args;
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
+mod lint;
 mod paths;
 mod run;
 mod setup;
+mod test;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -35,6 +38,9 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Setup => setup::verb(&workspace),
         Verb::Build(options) => build::verb(&workspace, &options),
         Verb::Demo(options) => demo::verb(&workspace, &options),
+        Verb::Test(options) => test::verb(&workspace, &options),
         Verb::Bench(options) => bench::verb(&workspace, &options),
+        Verb::Lint => lint::verb(&workspace),
+        Verb::Fuzz(options) => fuzz::verb(&workspace, &options),
     }
 }

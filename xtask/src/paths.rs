@@ -56,6 +56,21 @@ impl Workspace {
     pub(crate) fn bin_dir(&self) -> PathBuf {
         self.target().join("plexus/bin")
     }
+
+    /// Binaries that tests execute: the shim as shipped, the others with test-only features.
+    pub(crate) fn test_bin_dir(&self) -> PathBuf {
+        self.target().join("plexus/test-bin")
+    }
+
+    /// What each test printed in the last run.
+    pub(crate) fn test_log_dir(&self) -> PathBuf {
+        self.target().join("plexus/test-logs")
+    }
+
+    /// The fuzz targets, a workspace of their own.
+    pub(crate) fn fuzz_dir(&self) -> PathBuf {
+        self.root.join("fuzz")
+    }
 }
 
 fn cache_dir(variable: impl Fn(&'static str) -> Option<std::ffi::OsString>) -> Result<PathBuf> {

@@ -21,7 +21,7 @@ pub(super) fn render(query: &Query, answer: &Value) -> String {
 
 fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(columns.iter().map(|column| Cell::new(column.to_uppercase())));
+    table.load_style(NOTHING).set_header(columns.iter().map(|column| Cell::new(column.to_uppercase())));
     table
 }
 
@@ -31,7 +31,7 @@ fn rows(answer: &Value) -> impl Iterator<Item = &Value> {
 
 fn pairs(answer: &Value) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING);
+    table.load_style(NOTHING);
     for (key, value) in answer.as_object().into_iter().flatten() {
         table.add_row([key.clone(), text(value)]);
     }

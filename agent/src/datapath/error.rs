@@ -114,6 +114,12 @@ pub enum DatapathError {
     Sandbox(#[from] crate::sandbox::SandboxError),
 }
 
+impl From<DatapathError> for plexus_cni::CniError {
+    fn from(error: DatapathError) -> Self {
+        Self::new(plexus_cni::Code::Datapath, "the data plane refused").because(error.to_string())
+    }
+}
+
 /// Shorthand of this module.
 pub type Result<T> = std::result::Result<T, DatapathError>;
 

@@ -111,7 +111,7 @@ impl<'a> PluginCall<'a> {
 }
 
 /// Parses `02:00:00:00:00:01`; a group address is refused, as the kernel would.
-pub fn parse_mac(text: &str) -> Result<[u8; 6], CniError> {
+pub(super) fn parse_mac(text: &str) -> Result<[u8; 6], CniError> {
     let wrong = |why: &str| {
         CniError::new(Code::InvalidConfig, format!("mac {text:?} cannot be used")).because(why.to_owned())
     };
@@ -129,7 +129,7 @@ pub fn parse_mac(text: &str) -> Result<[u8; 6], CniError> {
 }
 
 /// `02:00:00:00:00:01`
-pub fn format_mac(mac: [u8; 6]) -> String {
+pub(super) fn format_mac(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 

@@ -63,7 +63,8 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
         Ok(state) => {
             for hook in &state.hooks {
                 if hook.ours {
-                    find(Severity::Ok, format!("{} runs as {}: {}", hook.name, hook.mode, hook.reason));
+                    let why = hook.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                    find(Severity::Ok, format!("{} runs as {}{why}", hook.name, hook.mode));
                 } else {
                     find(Severity::Broken, format!("{} does not run our program: it was detached or replaced", hook.name));
                 }

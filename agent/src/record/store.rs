@@ -96,7 +96,7 @@ fn set_aside(path: &Path, error: &CniError) -> Result<(), CniError> {
 }
 
 /// Writes `text` to `path` so that a crash leaves the old file or the new one, never a part.
-pub fn write_atomically(path: &Path, text: &[u8]) -> std::io::Result<()> {
+fn write_atomically(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file: File =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;

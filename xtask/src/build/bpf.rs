@@ -3,12 +3,12 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::copy_if_changed;
+use super::{copy_if_changed, files_below};
 use crate::paths::Workspace;
 use crate::toolchain::Toolchain;
 use crate::{run, setup};
@@ -85,20 +85,4 @@ fn inputs_hash(workspace: &Workspace, toolchain: &Toolchain) -> Result<String> {
         fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?.hash(&mut hasher);
     }
     Ok(format!("{:016x}\n", hasher.finish()))
-}
-
-/// Every file below `directory`, sorted.
-fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut directories = vec![directory.to_path_buf()];
-    while let Some(directory) = directories.pop() {
-        let entries =
-            fs::read_dir(&directory).with_context(|| format!("cannot list {}", directory.display()))?;
-        for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() { directories.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    Ok(files)
 }

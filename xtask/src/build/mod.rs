@@ -4,7 +4,7 @@ pub(crate) mod bpf;
 pub(crate) mod host;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -40,7 +40,7 @@ pub(crate) fn all(workspace: &Workspace, profile: Profile) -> Result<()> {
 }
 
 /// Copies `from` to `to` unless they are equal: an unchanged file keeps its time stamp, so nothing is rebuilt for it.
-fn copy_if_changed(from: &Path, to: &Path) -> Result<bool> {
+pub(crate) fn copy_if_changed(from: &Path, to: &Path) -> Result<bool> {
     let built =
         fs::read(from).with_context(|| format!("cannot read what was built at {}", from.display()))?;
     if fs::read(to).is_ok_and(|present| present == built) {
@@ -54,4 +54,20 @@ fn copy_if_changed(from: &Path, to: &Path) -> Result<bool> {
         .and_then(|_| fs::rename(&staged, to))
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     Ok(true)
+}
+
+/// Every file below `directory`, sorted.
+pub(crate) fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut directories = vec![directory.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        let entries =
+            fs::read_dir(&directory).with_context(|| format!("cannot list {}", directory.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() { directories.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    Ok(files)
 }

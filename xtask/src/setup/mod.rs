@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 pub(crate) use self::bpf_linker::linker_path;
-pub(crate) use self::packages::reference_plugins;
+pub(crate) use self::packages::{is_root, reference_plugins};
 pub(crate) use self::rust_src::library_path;
 use crate::paths::Workspace;
 use crate::toolchain::Toolchain;
@@ -24,6 +24,8 @@ use crate::toolchain::Toolchain;
 pub(crate) enum Piece {
     /// C compiler and static C library: links every binary.
     Compiler,
+    /// C++ compiler: libFuzzer is C++.
+    CppCompiler,
     /// Sources of `core`, which is compiled for the eBPF target.
     RustSrc,
     /// The linker that turns LLVM bitcode into an eBPF object.
@@ -40,9 +42,13 @@ pub(crate) const FOR_BUILD: &[Piece] = &[Piece::Compiler, Piece::RustSrc, Piece:
 pub(crate) const FOR_RUN: &[Piece] =
     &[Piece::Compiler, Piece::RustSrc, Piece::BpfLinker, Piece::NetworkTools, Piece::Bpffs];
 
+/// What fuzzing needs.
+pub(crate) const FOR_FUZZ: &[Piece] = &[Piece::Compiler, Piece::CppCompiler];
+const EVERYTHING: &[&[Piece]] = &[FOR_RUN, FOR_FUZZ];
+
 /// `cargo xtask setup`: every piece; fails if one cannot be had.
 pub(crate) fn verb(workspace: &Workspace) -> Result<ExitCode> {
-    let absent = install_missing(workspace, FOR_RUN)?;
+    let absent = install_missing(workspace, &EVERYTHING.concat())?;
     for piece in &absent {
         eprintln!("{}", piece.message());
     }
@@ -62,6 +68,11 @@ pub(crate) fn ensure(workspace: &Workspace, pieces: &[Piece]) -> Result<()> {
         eprintln!("warning: {}\n  going on without it", absent.message());
     }
     Ok(())
+}
+
+/// Whether `piece` is there now.
+pub(crate) fn is_present(workspace: &Workspace, piece: Piece) -> Result<bool> {
+    piece.is_present(workspace, &Toolchain::detect()?)
 }
 
 /// A piece that is not there and could not be installed.
@@ -117,6 +128,7 @@ impl Piece {
     fn name(self) -> &'static str {
         match self {
             Self::Compiler => "a C compiler with the static C library",
+            Self::CppCompiler => "a C++ compiler",
             Self::RustSrc => "rust-src (sources of Rust's core library)",
             Self::BpfLinker => "bpf-linker",
             Self::NetworkTools => "a network tool or the reference CNI plugins",
@@ -131,6 +143,7 @@ impl Piece {
     fn is_present(self, workspace: &Workspace, toolchain: &Toolchain) -> Result<bool> {
         match self {
             Self::Compiler => Ok(packages::missing(packages::COMPILER).is_empty()),
+            Self::CppCompiler => Ok(packages::missing(packages::CPP_COMPILER).is_empty()),
             Self::RustSrc => Ok(library_path(workspace, toolchain)?.is_some()),
             Self::BpfLinker => Ok(linker_path(workspace).is_file()),
             Self::NetworkTools => Ok(packages::missing(packages::NETWORK_TOOLS).is_empty()),
@@ -141,6 +154,7 @@ impl Piece {
     fn install(self, workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
         match self {
             Self::Compiler => packages::install(packages::COMPILER),
+            Self::CppCompiler => packages::install(packages::CPP_COMPILER),
             Self::RustSrc => rust_src::install(workspace, toolchain),
             Self::BpfLinker => bpf_linker::install(workspace, toolchain),
             Self::NetworkTools => packages::install(packages::NETWORK_TOOLS),
@@ -151,6 +165,7 @@ impl Piece {
     fn absent(self, workspace: &Workspace, toolchain: &Toolchain, why: anyhow::Error) -> Absent {
         let command = match self {
             Self::Compiler => packages::install_command(packages::COMPILER),
+            Self::CppCompiler => packages::install_command(packages::CPP_COMPILER),
             Self::RustSrc => rust_src::install_command(toolchain),
             Self::BpfLinker => bpf_linker::install_command(workspace),
             Self::NetworkTools => packages::install_command(packages::NETWORK_TOOLS),

@@ -34,6 +34,9 @@ pub(super) const COMPILER: &[Package] = &[
     Package { name: "libc6-dev", witness: Witness::Library("libc.a") },
 ];
 
+/// What compiles libFuzzer.
+pub(super) const CPP_COMPILER: &[Package] = &[Package { name: "g++", witness: Witness::Program("c++") }];
+
 /// What demo, tests and benchmarks call.
 pub(super) const NETWORK_TOOLS: &[Package] = &[
     Package { name: "iproute2", witness: Witness::Program("ip") },
@@ -90,7 +93,8 @@ fn apt_get() -> Command {
     command
 }
 
-fn is_root() -> Result<bool> {
+/// Whether we may install, mount and make network namespaces.
+pub(crate) fn is_root() -> Result<bool> {
     Ok(run::output("ask for the user id", Command::new("id").arg("-u"))? == "0")
 }
 

@@ -1,0 +1,149 @@
+//! Who may use which network: the only way from a name to something that can be attached.
+//!
+//! Pods and NetworkAttachmentDefinitions are requests by people who are not trusted; `clusterNetwork`, `delegates` and
+//! `defaultNetworks` are the administrator's words. Everything becomes an [`AuthorizedNad`] here or not at all, so no
+//! second path can get around the isolation of namespaces.
+
+use crate::config::NetworkConfigList;
+use crate::error::{CniError, Code};
+use crate::meta::MetaConfig;
+use crate::nad::NetworkAttachmentDefinition;
+
+/// Where networks are found; the agent answers from its cache.
+pub trait Lookup {
+    /// The NetworkAttachmentDefinition of that namespace and name.
+    fn nad(&self, namespace: &str, name: &str) -> Option<NetworkAttachmentDefinition>;
+
+    /// The text of the CNI file whose network has the name `reference`, or which lies at the path `reference`.
+    fn file(&self, reference: &str) -> Result<Option<String>, CniError>;
+}
+
+/// A network that may be attached to the pod it was resolved for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthorizedNad {
+    network: NetworkConfigList,
+    nad: Option<(String, String)>,
+}
+
+impl AuthorizedNad {
+    /// The network's config.
+    pub fn network(&self) -> &NetworkConfigList {
+        &self.network
+    }
+
+    /// Namespace and name of the NetworkAttachmentDefinition; `None` for an inline config or a file.
+    pub fn nad(&self) -> Option<(&str, &str)> {
+        self.nad.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()))
+    }
+
+    pub(crate) fn into_parts(self) -> (NetworkConfigList, Option<(String, String)>) {
+        (self.network, self.nad)
+    }
+}
+
+/// Who asks for a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// The meta-plugin's config.
+    Administrator,
+    /// The annotation that replaces the default network: networks of the administrator's namespace are also allowed.
+    PodForDefault,
+    /// The annotation that selects further networks.
+    Pod,
+}
+
+/// Turns names into networks, for one pod.
+pub struct Resolver<'a> {
+    meta: &'a MetaConfig,
+    lookup: &'a dyn Lookup,
+    pod_namespace: Option<&'a str>,
+}
+
+impl<'a> Resolver<'a> {
+    /// A resolver for a pod of `pod_namespace`; `None` where the call is about no pod.
+    pub fn new(meta: &'a MetaConfig, lookup: &'a dyn Lookup, pod_namespace: Option<&'a str>) -> Self {
+        Self { meta, lookup, pod_namespace }
+    }
+
+    /// A config that the administrator wrote inline.
+    pub fn inline(&self, network: &NetworkConfigList) -> AuthorizedNad {
+        AuthorizedNad { network: network.clone(), nad: None }
+    }
+
+    /// A network that `clusterNetwork` or `defaultNetworks` names: without '/' a NetworkAttachmentDefinition of the
+    /// administrator's namespace, else a CNI file by its network's name; with '/' a path.
+    pub fn reference(&self, reference: &str, key: &str) -> Result<AuthorizedNad, CniError> {
+        if !reference.contains('/') && self.lookup.nad(&self.meta.multus_namespace, reference).is_some() {
+            return self.nad(Asker::Administrator, &self.meta.multus_namespace, reference);
+        }
+        let text = self.lookup.file(reference)?.ok_or_else(|| {
+            CniError::new(Code::NetworkNotFound, format!("key {key:?}: network {reference:?} does not exist")).because(
+                format!(
+                    "neither a NetworkAttachmentDefinition in namespace {} nor a CNI file in {} has that name",
+                    self.meta.multus_namespace, self.meta.conf_dir
+                ),
+            )
+        })?;
+        let network = NetworkConfigList::parse(&text, None, Some(self.meta.version))
+            .map_err(|error| error.within(format!("CNI file for {key} {reference:?}")))?;
+        Ok(AuthorizedNad { network, nad: None })
+    }
+
+    /// The NetworkAttachmentDefinition `namespace/name`, if it exists and `asker` may use it.
+    pub fn nad(&self, asker: Asker, namespace: &str, name: &str) -> Result<AuthorizedNad, CniError> {
+        // Asked before it is looked up: nobody learns what exists in a foreign namespace.
+        self.allow(asker, namespace, name)?;
+        let missing = || {
+            CniError::new(Code::NetworkNotFound, format!("network {namespace}/{name} does not exist"))
+                .because(
+                    "there is no NetworkAttachmentDefinition of that name; create it or correct the name",
+                )
+        };
+        let nad = self.lookup.nad(namespace, name).ok_or_else(missing)?;
+        if let Some(resource) = nad.resource_name() {
+            return Err(CniError::new(
+                Code::UnsupportedField,
+                format!("network {namespace}/{name}: annotation k8s.v1.cni.cncf.io/resourceName {resource:?} is not supported"),
+            )
+            .because("devices of a device plugin cannot be handed out yet; remove the annotation or the network"));
+        }
+        let text = match nad.config {
+            Some(config) => config,
+            None => self.lookup.file(name)?.ok_or_else(|| {
+                CniError::new(Code::NetworkNotFound, format!("network {namespace}/{name} has no config"))
+                    .because(format!(
+                        "spec.config is empty and no CNI file in {} has that name",
+                        self.meta.conf_dir
+                    ))
+            })?,
+        };
+        let network = NetworkConfigList::parse(&text, Some(name), Some(self.meta.version))
+            .map_err(|error| error.within(format!("network {namespace}/{name}")))?;
+        Ok(AuthorizedNad { network, nad: Some((namespace.to_owned(), name.to_owned())) })
+    }
+
+    fn allow(&self, asker: Asker, namespace: &str, name: &str) -> Result<(), CniError> {
+        let is_own = self.pod_namespace == Some(namespace);
+        let is_global = self.meta.global_namespaces.iter().any(|global| global == namespace);
+        let is_administrators = asker == Asker::PodForDefault && namespace == self.meta.multus_namespace;
+        if asker == Asker::Administrator
+            || !self.meta.namespace_isolation
+            || is_own
+            || is_global
+            || is_administrators
+        {
+            return Ok(());
+        }
+        Err(CniError::new(
+            Code::NotAuthorized,
+            format!(
+                "network {namespace}/{name} may not be used from namespace {}",
+                self.pod_namespace.unwrap_or("(none)")
+            ),
+        )
+        .because(format!(
+            "namespaceIsolation is on; allowed are the pod's own namespace and {}",
+            self.meta.global_namespaces.join(", ")
+        )))
+    }
+}

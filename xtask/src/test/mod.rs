@@ -1,0 +1,61 @@
+//! `cargo xtask test`: compiles every test, runs each in a process of its own and counts honestly.
+//!
+//! Each test has its own process, output file and deadline, on every machine alike, whatever tools are installed:
+//! that is how a test that says `SKIPPED:` is told from one that passed, and why a hanging test cannot stop the run.
+
+mod binary;
+mod case;
+pub(crate) mod report;
+mod suite;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use self::binary::TestBinary;
+use self::report::Report;
+use self::suite::Suite;
+use crate::args::{Selection, TestOptions, USAGE};
+use crate::build::{bpf, host};
+use crate::paths::Workspace;
+use crate::toolchain::Toolchain;
+use crate::{fuzz, setup};
+
+/// Fails if a test fails, or if a suite that was asked for holds no test at all.
+pub(crate) fn verb(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
+    let suites: &[Suite] = match options.suite {
+        Selection::Unit => &[Suite::Unit],
+        Selection::Bpf => &[Suite::Bpf],
+        Selection::Netns => &[Suite::Netns],
+        Selection::Fuzz => &[],
+        Selection::All => &[Suite::Unit, Suite::Bpf, Suite::Netns],
+        Selection::Vm | Selection::Api => {
+            eprintln!("error: the test suites `vm` and `api` are not built yet");
+            eprintln!("  use `cargo xtask test` for all that exist, or name one of unit, bpf, netns, fuzz");
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    setup::ensure(workspace, setup::FOR_RUN)?;
+    let mut report = Report::default();
+    if !suites.is_empty() {
+        let binaries = compile(workspace)?;
+        for &suite in suites {
+            suite.run(workspace, &binaries, &options.filter, &mut report)?;
+        }
+    }
+    if matches!(options.suite, Selection::Fuzz | Selection::All) {
+        fuzz::smoke(workspace, &options.filter, &mut report)?;
+    }
+    Ok(report.conclude(!options.filter.is_empty()))
+}
+
+/// Builds what the tests embed and execute, then the tests.
+fn compile(workspace: &Workspace) -> Result<Vec<TestBinary>> {
+    let toolchain = Toolchain::detect()?;
+    bpf::object(workspace, &toolchain)?;
+    let directory = workspace.test_bin_dir();
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    host::shim(workspace, &toolchain, &directory)?;
+    binary::compile(workspace)
+}

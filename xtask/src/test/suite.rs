@@ -1,0 +1,145 @@
+//! Suites: which tests belong to each, and how they are run.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::binary::TestBinary;
+use super::case::Case;
+use super::report::{Outcome, Report, Row};
+use crate::paths::Workspace;
+use crate::setup;
+
+/// A layer of tests that cargo compiles. Files of a `tests` directory choose their suite by their name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Suite {
+    /// Everything else: unit and property tests, the shim's process contract, style checks.
+    Unit,
+    /// `bpf_*`: programs run by `BPF_PROG_TEST_RUN`.
+    Bpf,
+    /// `netns_*`: whole paths in throw-away network namespaces.
+    Netns,
+}
+
+impl Suite {
+    /// The word that selects it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Bpf => "bpf",
+            Self::Netns => "netns",
+        }
+    }
+
+    fn of(binary: &TestBinary) -> Self {
+        match () {
+            () if binary.is_integration && binary.name.starts_with("bpf_") => Self::Bpf,
+            () if binary.is_integration && binary.name.starts_with("netns_") => Self::Netns,
+            () => Self::Unit,
+        }
+    }
+
+    fn needs_root(self) -> bool {
+        self != Self::Unit
+    }
+
+    /// Tests at a time. Those that measure traffic must not share the processors with each other.
+    fn threads(self) -> usize {
+        match self {
+            Self::Unit => thread::available_parallelism().map_or(1, NonZero::get),
+            Self::Bpf | Self::Netns => 1,
+        }
+    }
+
+    /// A test that runs longer is ended and has failed.
+    fn deadline(self) -> Duration {
+        match self {
+            Self::Unit | Self::Bpf => Duration::from_mins(2),
+            Self::Netns => Duration::from_mins(5),
+        }
+    }
+
+    /// Runs its tests whose names contain any of `filter` (all, if that is empty) and adds them to `report`.
+    pub(super) fn run(
+        self,
+        workspace: &Workspace,
+        binaries: &[TestBinary],
+        filter: &[String],
+        report: &mut Report,
+    ) -> Result<()> {
+        let logs = workspace.test_log_dir().join(self.name());
+        if logs.exists() {
+            fs::remove_dir_all(&logs).with_context(|| format!("cannot empty {}", logs.display()))?;
+        }
+        fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+
+        let mut cases = VecDeque::new();
+        for binary in binaries.iter().filter(|binary| Self::of(binary) == self) {
+            for (name, is_ignored) in binary.list()? {
+                if filter.is_empty() || filter.iter().any(|part| name.contains(part)) {
+                    cases.push_back(Case::new(binary, name, is_ignored, &logs, cases.len()));
+                }
+            }
+        }
+        let started = Instant::now();
+        eprintln!("suite {}: {} tests", self.name(), cases.len());
+        let mut row = Row::new(self.name());
+        if self.needs_root() && !setup::is_root()? {
+            let why = Outcome::Skipped("it makes network namespaces and loads eBPF, so it needs root".into());
+            for case in &cases {
+                row.add(case.title(), why.clone());
+            }
+        } else {
+            self.run_all(workspace, cases, &mut row)?;
+        }
+        row.took(started.elapsed());
+        report.push(row);
+        Ok(())
+    }
+
+    fn run_all(self, workspace: &Workspace, cases: VecDeque<Case<'_>>, row: &mut Row) -> Result<()> {
+        let waiting = Mutex::new(cases);
+        let row = Mutex::new(row);
+        let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let work = || -> Result<()> {
+            while let Some(case) = take() {
+                let outcome = case.run(workspace, self.deadline())?;
+                row.lock().unwrap_or_else(PoisonError::into_inner).add(case.title(), outcome);
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.threads()).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| {
+                worker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread that runs tests panicked")))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binary(name: &str, is_integration: bool) -> TestBinary {
+        TestBinary {
+            name: name.into(),
+            is_integration,
+            executable: "/nowhere".into(),
+            package_dir: "/".into(),
+        }
+    }
+
+    #[test]
+    fn a_test_file_chooses_its_suite_by_its_name() {
+        assert_eq!(Suite::of(&binary("bpf_policer", true)), Suite::Bpf);
+        assert_eq!(Suite::of(&binary("netns_macvlan", true)), Suite::Netns);
+        assert_eq!(Suite::of(&binary("conformance", true)), Suite::Unit);
+        assert_eq!(Suite::of(&binary("bpf_looking_library", false)), Suite::Unit);
+    }
+}

@@ -1,0 +1,71 @@
+//! Which crate and folder may use what.
+
+use std::fs;
+
+use crate::checkout::{has_word, root, rust_files};
+
+/// In the agent, one folder per foreign world: a crate or a system call, and the only folder that names it.
+const DOORS: [(&str, &str); 4] = [
+    ("aya", "agent/src/datapath"),
+    ("rtnetlink", "agent/src/netlink"),
+    ("setns", "agent/src/sandbox"),
+    ("kube", "agent/src/cluster"),
+];
+
+/// Our crates that a crate may depend on.
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("ebpf/abi", &[]),
+    ("ebpf", &["plexus-abi"]),
+    ("cni", &[]),
+    ("agent", &["plexus-abi", "plexus-cni"]),
+    ("bench", &["plexus-agent", "plexus-cni"]),
+    ("xtask", &[]),
+];
+
+fn manifest(member: &str) -> String {
+    let path = root().join(member).join("Cargo.toml");
+    fs::read_to_string(path).expect("the workspace and each member have a Cargo.toml")
+}
+
+/// The members that the workspace's Cargo.toml lists.
+fn members() -> Vec<String> {
+    let text = manifest("");
+    let line =
+        text.lines().find(|line| line.starts_with("members = ")).expect("the workspace lists its members");
+    line.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_member_takes_the_workspaces_lints() {
+    for member in members() {
+        assert!(
+            manifest(&member).contains("[lints]\nworkspace = true\n"),
+            "{member}/Cargo.toml has lints of its own"
+        );
+    }
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    for member in members() {
+        let (_, allowed) = ARROWS.iter().find(|(name, _)| *name == member).unwrap_or_else(|| {
+            panic!("the member {member} has no place in the order of crates: add it to ARROWS")
+        });
+        for line in manifest(&member).lines().filter(|line| line.starts_with("plexus-")) {
+            let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            assert!(allowed.contains(&dependency), "{member} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn each_foreign_world_has_one_door_in_the_agent() {
+    let Some(files) = rust_files() else { return };
+    for (world, door) in DOORS {
+        for file in files.iter().filter(|file| file.is_below(&["agent/src"]) && !file.is_below(&[door])) {
+            for (line, code) in file.code_lines() {
+                assert!(!has_word(&code, world), "{}:{line} names {world}; only {door} may", file.path);
+            }
+        }
+    }
+}
