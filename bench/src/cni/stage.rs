@@ -67,7 +67,7 @@ impl Stage {
                 "plexus_meta",
                 self.shim(),
                 pod("plexus-meta")?,
-                config::meta(&self.host, config::macvlan("bench-plexus-meta", 3)),
+                config::meta(&self.host, &config::macvlan("bench-plexus-meta", 3)),
             )),
         ];
         if let Some(dir) = &options.multus_bin {
@@ -78,7 +78,7 @@ impl Stage {
                 dir.display()
             );
             let config =
-                config::multus(&options.reference_bin, &self.host, config::macvlan("bench-multus", 4));
+                config::multus(&options.reference_bin, &self.host, &config::macvlan("bench-multus", 4));
             arms.push(Box::new(PluginArm::new(
                 "multus",
                 Runtime::of_plugin(&plugin),

@@ -48,8 +48,8 @@ fn measure(
         to: SocketAddr::new(to.address_on(FASTPATH)?, PORT),
         rate_pps,
         payload_bytes: PAYLOAD_BYTES,
-        duration: Duration::from_millis(4_000),
-        warm_up: Duration::from_millis(1_000),
+        duration: Duration::from_secs(4),
+        warm_up: Duration::from_secs(1),
     };
     let progress = screen.progress(what, 0);
     let seen = Flow::start(&from.netns, &to.netns, spec)?.wait()?;

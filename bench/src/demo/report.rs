@@ -69,6 +69,7 @@ pub(super) struct FlowLine {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs to the names of the report's keys")]
 pub(super) struct PolicerReport {
     /// As the agent enforces it.
     pub(super) configured_bps: u64,

@@ -16,7 +16,7 @@ use crate::screen::Screen;
 /// Traffic before the kill, without an agent, and after the restart.
 const PHASE: Duration = Duration::from_millis(700);
 /// The flows end by themselves if the restart hangs.
-const DURATION_MAX: Duration = Duration::from_secs(60);
+const DURATION_MAX: Duration = Duration::from_mins(1);
 
 /// Runs one flow pod to pod and one from outside to a pod over kill and restart.
 pub(super) fn under_traffic(

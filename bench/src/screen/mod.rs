@@ -39,8 +39,9 @@ impl Screen {
 
     /// An indented block, such as a table.
     pub(crate) fn block(&self, text: &str) {
+        let indent = self.paint.dim("│");
         for line in text.trim_end().lines() {
-            println!("    {line}");
+            println!("    {indent} {line}");
         }
     }
 
