@@ -1,10 +1,12 @@
 //! Everything that one plexusd holds.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use plexus_cni::CniError;
+use plexus_cni::{CniError, Code};
 
+use crate::cluster::{Catalog, follow};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::locks::Locks;
 use crate::record::{PortPool, RecordStore, boot_id};
@@ -22,6 +24,8 @@ pub struct Agent {
     pub ports: PortPool,
     /// Programs and maps.
     pub datapath: Datapath,
+    /// Pods and networks; without a source only what a call's config names can be attached.
+    pub catalog: Option<Arc<Catalog>>,
     /// One operation per container.
     pub locks: Locks,
     /// When this process was ready.
@@ -33,10 +37,17 @@ impl Agent {
     pub fn open(settings: Settings) -> Result<Self, CniError> {
         let records = RecordStore::open(Path::new(&settings.state_dir))?;
         let used = records.all();
-        let used = used.iter().flat_map(|record| record.attachments.iter().filter_map(|attachment| attachment.port_id));
+        let used = used
+            .iter()
+            .flat_map(|record| record.attachments.iter().filter_map(|attachment| attachment.port_id));
         let ports = PortPool::new(settings.ports_max, used);
-        let datapath = Datapath::open(&DatapathOptions { bpffs: settings.bpffs.clone(), max_ports: settings.ports_max })?;
+        let datapath = Datapath::open(&DatapathOptions {
+            bpffs: settings.bpffs.clone(),
+            max_ports: settings.ports_max,
+        })?;
+        let catalog = settings.manifests.as_deref().map(catalog).transpose()?;
         Ok(Self {
+            catalog,
             boot_id: boot_id()?,
             records,
             ports,
@@ -46,4 +57,14 @@ impl Agent {
             settings,
         })
     }
+}
+
+/// The cache of a directory of manifests.
+fn catalog(dir: &Path) -> Result<Arc<Catalog>, CniError> {
+    let catalog = Arc::new(Catalog::default());
+    follow(dir, &catalog).map_err(|error| {
+        CniError::new(Code::Io, format!("manifests in {} cannot be followed", dir.display()))
+            .because(format!("{error:#}"))
+    })?;
+    Ok(catalog)
 }

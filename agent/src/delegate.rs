@@ -70,22 +70,29 @@ impl ExecCall<'_> {
     /// What an outcome means for this call.
     pub fn interpret(&self, outcome: &ExecOutcome) -> Result<Value, CniError> {
         let failed = |code: Code, what: &str, why: String| {
-            Err(CniError::new(code, format!("plugin {} {what} on {}", self.plugin, self.command)).because(why))
+            Err(CniError::new(code, format!("plugin {} {what} on {}", self.plugin, self.command))
+                .because(why))
         };
         match &outcome.end {
             ExecEnd::Exited(0) if self.command == "ADD" => match serde_json::from_str(&outcome.stdout) {
                 Ok(value @ Value::Object(_)) => Ok(value),
-                Ok(_) => failed(Code::Decoding, "printed no result", "its output is not a JSON object".into()),
-                Err(error) => failed(Code::Decoding, "printed no result", format!("its output is not JSON: {error}")),
+                Ok(_) => {
+                    failed(Code::Decoding, "printed no result", "its output is not a JSON object".into())
+                }
+                Err(error) => {
+                    failed(Code::Decoding, "printed no result", format!("its output is not JSON: {error}"))
+                }
             },
             ExecEnd::Exited(0) => Ok(Value::Null),
             ExecEnd::Exited(status) => Err(self.plugins_own_error(*status, outcome)),
             ExecEnd::Signaled(signal) => {
                 failed(Code::DelegateFailed, "died", format!("signal {signal}; {}", tail(&outcome.stderr)))
             }
-            ExecEnd::TimedOut => {
-                failed(Code::DelegateTimeout, "did not end in time", format!("killed; {}", tail(&outcome.stderr)))
-            }
+            ExecEnd::TimedOut => failed(
+                Code::DelegateTimeout,
+                "did not end in time",
+                format!("killed; {}", tail(&outcome.stderr)),
+            ),
             ExecEnd::TooMuchOutput => failed(
                 Code::Decoding,
                 "printed too much",
@@ -94,7 +101,10 @@ impl ExecCall<'_> {
             ExecEnd::NotFound => failed(
                 Code::DelegateFailed,
                 "was not found",
-                format!("no executable file of that name in {}; install the plugin there", self.path.join(":")),
+                format!(
+                    "no executable file of that name in {}; install the plugin there",
+                    self.path.join(":")
+                ),
             ),
             ExecEnd::NotStarted(why) => failed(Code::DelegateFailed, "could not be started", why.clone()),
         }
@@ -111,8 +121,10 @@ impl ExecCall<'_> {
             details: String,
         }
         match serde_json::from_str::<Printed>(&outcome.stdout) {
-            Ok(printed) => CniError::new(Code::from(printed.code), format!("plugin {}: {}", self.plugin, printed.msg))
-                .because(printed.details),
+            Ok(printed) => {
+                CniError::new(Code::from(printed.code), format!("plugin {}: {}", self.plugin, printed.msg))
+                    .because(printed.details)
+            }
             Err(_) => CniError::new(
                 Code::DelegateFailed,
                 format!("plugin {} failed on {} without an error object", self.plugin, self.command),
@@ -164,7 +176,11 @@ mod tests {
     #[test]
     fn c144_success_without_a_result_is_a_decoding_error() {
         for stdout in ["", "[]", "{", "null"] {
-            assert_eq!(interpret("ADD", ExecEnd::Exited(0), stdout).unwrap_err().code, Code::Decoding, "{stdout:?}");
+            assert_eq!(
+                interpret("ADD", ExecEnd::Exited(0), stdout).unwrap_err().code,
+                Code::Decoding,
+                "{stdout:?}"
+            );
         }
         assert_eq!(interpret("DEL", ExecEnd::Exited(0), "").unwrap(), Value::Null);
     }

@@ -35,7 +35,11 @@ impl Locks {
             (busy, _) = self.freed.wait_timeout(busy, wait).unwrap_or_else(PoisonError::into_inner);
         }
         busy.insert(container_id.to_owned());
-        Ok(ContainerGuard { locks: self, container_id: container_id.to_owned(), _no_collection: no_collection })
+        Ok(ContainerGuard {
+            locks: self,
+            container_id: container_id.to_owned(),
+            _no_collection: no_collection,
+        })
     }
 
     /// Waits until no container is busy, and keeps them so.
@@ -64,7 +68,8 @@ mod tests {
         assert!(locks.container("b", Instant::now()).is_ok());
         assert_eq!(locks.container("a", Instant::now()).err().unwrap().code, Code::TryAgain);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| locks.container("a", Instant::now() + Duration::from_secs(10)).is_ok());
+            let waiting =
+                scope.spawn(|| locks.container("a", Instant::now() + Duration::from_secs(10)).is_ok());
             drop(held);
             assert!(waiting.join().unwrap());
         });

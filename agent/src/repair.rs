@@ -13,8 +13,10 @@ use crate::record::{PortKind, PortRecord, Record};
 /// Compares records and data plane: ports that no record knows are removed, ports that are lost are built again.
 pub fn repair(agent: &Agent, host: &Netlink) {
     let records = agent.records.all();
-    let known: BTreeSet<u32> =
-        records.iter().flat_map(|record| record.attachments.iter().filter_map(|attachment| attachment.port_id)).collect();
+    let known: BTreeSet<u32> = records
+        .iter()
+        .flat_map(|record| record.attachments.iter().filter_map(|attachment| attachment.port_id))
+        .collect();
     for id in agent.datapath.ports().unwrap_or_default().into_iter().filter(|id| !known.contains(id)) {
         match agent.datapath.remove_port(id) {
             Ok(()) => tracing::info!(port = id, "removed a port that no record knows"),

@@ -26,7 +26,8 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = server::listen(&socket)?;
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tracing::info!(socket = %socket.display(), "ready");
         tokio::select! {
             () = server::run(listener, agent, pool) => {}

@@ -62,7 +62,9 @@ impl Pool {
         self.queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => CniError::new(Code::TryAgain, format!("{QUEUE_MAX} calls are waiting"))
                 .because("this node starts too many pods at once; the runtime tries again"),
-            TrySendError::Disconnected(_) => CniError::new(Code::Internal, "no worker is left; restart plexusd"),
+            TrySendError::Disconnected(_) => {
+                CniError::new(Code::Internal, "no worker is left; restart plexusd")
+            }
         })
     }
 }
@@ -110,7 +112,12 @@ pub fn serve(
     let request = Request::new(agent, host, call, sandbox, delegates, deadline)?;
     let outcome = attach::serve(&request);
     match &outcome {
-        Ok(_) => tracing::info!(command = call.command.as_str(), container = call.container_id, ifname = call.ifname, "done"),
+        Ok(_) => tracing::info!(
+            command = call.command.as_str(),
+            container = call.container_id,
+            ifname = call.ifname,
+            "done"
+        ),
         Err(error) => tracing::warn!(
             command = call.command.as_str(),
             container = call.container_id,

@@ -1,37 +1,50 @@
 //! ADD: validate all, write the intent, act in order, undo in reverse.
 
+use plexus_cni::default_route::DefaultRoutePlan;
+use plexus_cni::status::of_attachment;
 use plexus_cni::{CniError, Code};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::chain::{Chain, join};
+use super::default_route;
 use super::del;
 use super::plan;
 use super::request::Request;
 use crate::fault;
-use crate::record::{Attachment, PodRef, RECORD_VERSION, Record};
+use crate::record::{Attachment, Owner, PodRef, RECORD_VERSION, Record};
 
 /// Attaches what the call means; the answer is the result for the runtime.
 pub(super) fn add(request: &Request<'_>) -> Result<Value, CniError> {
-    let sandbox = request.sandbox()?;
     let _ours = request.agent.locks.container(&request.call.container_id, request.deadline)?;
     let mut record = begin(request)?;
     let first = record.attachments.len();
-    record.attachments.extend(plan::attachments(request, &record)?);
-    let outcome = validate(request, &record, first).and_then(|()| {
+    let mut planned = plan::add(request, &record)?;
+    plan::reserve_ports(request, &mut planned.attachments)?;
+    record.attachments.extend(planned.attachments);
+    record.pod = planned.pod.or(record.pod);
+    let intended = validate(request, &record, first).and_then(|()| {
         request.agent.records.put(record.clone())?;
         fault::point();
-        attach(request, &mut record, first)
+        Ok(())
     });
+    let outcome = intended
+        .map_err(|error| Failure { error, is_clean: true })
+        .and_then(|()| attach(request, &mut record, first, &planned.default_routes));
     match outcome {
         Ok(()) => {
-            record.netns = Some(sandbox.id.clone());
             let result = result(request, &record, first)?;
             request.agent.records.put(record)?;
             fault::point();
             Ok(result)
         }
-        Err(error) => Err(forget(request, record, first, error)),
+        Err(failure) => Err(forget(request, record, first, failure)),
     }
+}
+
+/// Why an ADD failed, and whether nothing of it is left.
+struct Failure {
+    error: CniError,
+    is_clean: bool,
 }
 
 /// The container's record before this call; an attachment that a crash left half-done is undone first.
@@ -54,7 +67,10 @@ fn begin(request: &Request<'_>) -> Result<Record, CniError> {
         if done.is_complete() {
             return Err(CniError::new(
                 Code::AlreadyAttached,
-                format!("container {} has interface {} on network {}", known.container_id, done.ifname, done.network),
+                format!(
+                    "container {} has interface {} on network {}",
+                    known.container_id, done.ifname, done.network
+                ),
             )
             .because("it was added before; DEL must come between two ADDs"));
         }
@@ -71,11 +87,17 @@ fn validate(request: &Request<'_>, record: &Record, first: usize) -> Result<(), 
     Ok(())
 }
 
-/// Runs chain after chain; on failure those before are undone, and what could not be undone stays in the record.
-fn attach(request: &Request<'_>, record: &mut Record, first: usize) -> Result<(), CniError> {
+/// Runs chain after chain; on failure those before are undone.
+fn attach(
+    request: &Request<'_>,
+    record: &mut Record,
+    first: usize,
+    default_routes: &[DefaultRoutePlan],
+) -> Result<(), Failure> {
     for index in first..record.attachments.len() {
         let attachment = record.attachments[index].clone();
-        let chain = Chain::new(request, &record.container_id, &attachment, request.sandbox.as_ref())?;
+        let chain = Chain::new(request, &record.container_id, &attachment, request.sandbox.as_ref())
+            .map_err(|error| Failure { error, is_clean: index == first })?;
         let port = attachment.port_id.and_then(|id| record.port(id).cloned());
         match chain.add(port) {
             Ok(made) => {
@@ -85,35 +107,62 @@ fn attach(request: &Request<'_>, record: &mut Record, first: usize) -> Result<()
                 }
             }
             Err(error) => {
-                let error = error.within(chain.describe());
-                return Err(undo(request, record, first, index, error));
+                let failure =
+                    Failure { error: error.within(chain.describe()), is_clean: !chain.is_unclean() };
+                return Err(undo(request, record, first, index, failure));
             }
         }
+    }
+    let finished = default_route::apply(request, &mut record.attachments[first..], default_routes)
+        .and_then(|()| write_status(&mut record.attachments[first..]));
+    let failed = record.attachments.len();
+    finished.map_err(|error| undo(request, record, first, failed, Failure { error, is_clean: true }))
+}
+
+/// The elements of network-status.
+fn write_status(attachments: &mut [Attachment]) -> Result<(), CniError> {
+    for attachment in
+        attachments.iter_mut().filter(|attachment| matches!(attachment.owner, Owner::Meta { .. }))
+    {
+        let result = attachment.cni_result()?.unwrap_or_default();
+        let name = attachment.nad.as_ref().unwrap_or(&attachment.network);
+        let elements = of_attachment(name, &attachment.ifname, &result, attachment.is_default);
+        attachment.status = elements.iter().map(|element| json!(element)).collect();
     }
     Ok(())
 }
 
-fn undo(request: &Request<'_>, record: &Record, first: usize, failed: usize, error: CniError) -> CniError {
-    let mut outcome = Err(error);
+/// Undoes the attachments from `first` to `failed`, in reverse.
+fn undo(
+    request: &Request<'_>,
+    record: &Record,
+    first: usize,
+    failed: usize,
+    mut failure: Failure,
+) -> Failure {
     for attachment in record.attachments[first..failed].iter().rev() {
+        let port = attachment.port_id.and_then(|id| record.port(id));
         let chain = Chain::new(request, &record.container_id, attachment, request.sandbox.as_ref());
-        if let Err(second) = chain.and_then(|chain| chain.del(attachment.port.as_ref())) {
-            outcome = Err(join(outcome, second));
+        if let Err(second) = chain.and_then(|chain| chain.del(port)) {
+            failure = Failure { error: join(Err(failure.error), second), is_clean: false };
         }
     }
-    outcome.err().unwrap_or_else(|| CniError::new(Code::Internal, "an error was lost while undoing"))
+    failure
 }
 
-/// Takes the failed call's attachments out of the record again.
-fn forget(request: &Request<'_>, mut record: Record, first: usize, error: CniError) -> CniError {
-    let ids: Vec<u32> = record.attachments[first..].iter().filter_map(Attachment::own_port_id).collect();
-    record.attachments.truncate(first);
+/// Takes the failed call's attachments out of the record again, unless something of them is left: the DEL that follows
+/// a failed ADD then finds it there.
+fn forget(request: &Request<'_>, mut record: Record, first: usize, failure: Failure) -> CniError {
+    if !failure.is_clean {
+        return failure.error;
+    }
+    let failed = record.attachments.split_off(first);
     match request.agent.records.put(record) {
         Ok(()) => {
-            ids.into_iter().for_each(|id| request.agent.ports.give_back(id));
-            error
+            plan::release_ports(request, &failed);
+            failure.error
         }
-        Err(second) => join(Err(error), second),
+        Err(second) => join(Err(failure.error), second),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One attachment's chain of plugins, native and foreign alike.
 
+use std::cell::Cell;
+
 use plexus_cni::args::CniArgs;
 use plexus_cni::config::{NetworkConfigList, PluginConfig};
 use plexus_cni::json::Object;
@@ -20,6 +22,7 @@ pub(super) struct Chain<'a> {
     sandbox: Option<&'a Sandbox>,
     list: NetworkConfigList,
     args: CniArgs,
+    is_unclean: Cell<bool>,
 }
 
 /// What a chain's ADD made.
@@ -37,14 +40,20 @@ impl<'a> Chain<'a> {
         sandbox: Option<&'a Sandbox>,
     ) -> Result<Self, CniError> {
         let version = Some(attachment.cni_version());
-        let list = NetworkConfigList::from_object(attachment.config.clone(), Some(&attachment.network), version)?;
+        let list =
+            NetworkConfigList::from_object(attachment.config.clone(), Some(&attachment.network), version)?;
         let args = CniArgs::parse(&attachment.args)?;
-        Ok(Self { request, container_id, attachment, sandbox, list, args })
+        Ok(Self { request, container_id, attachment, sandbox, list, args, is_unclean: Cell::new(false) })
     }
 
     /// Whether CHECK was switched off by the config (C140).
     pub(super) fn checks_nothing(&self) -> bool {
         self.list.disable_check
+    }
+
+    /// Whether a failed ADD left something that could not be undone.
+    pub(super) fn is_unclean(&self) -> bool {
+        self.is_unclean.get()
     }
 
     /// `network blue (ns/nad), interface net1`
@@ -100,19 +109,30 @@ impl<'a> Chain<'a> {
             }
             None => {
                 let printed = self.exec("ADD", plugin, &config.0)?;
-                Ok((CniResult::from_value(&printed, &format!("result of plugin {}", plugin.plugin_type()))?, None))
+                Ok((
+                    CniResult::from_value(&printed, &format!("result of plugin {}", plugin.plugin_type()))?,
+                    None,
+                ))
             }
         }
     }
 
     /// Undoes the plugins before `failed`, and a foreign one that failed (C058), in reverse.
-    fn undo(&self, error: CniError, failed: usize, result: Option<&CniResult>, port: Option<&PortRecord>) -> CniError {
-        let failed_foreign = self.list.plugins.get(failed).is_some_and(|plugin| self.native(plugin).is_none());
+    fn undo(
+        &self,
+        error: CniError,
+        failed: usize,
+        result: Option<&CniResult>,
+        port: Option<&PortRecord>,
+    ) -> CniError {
+        let failed_foreign =
+            self.list.plugins.get(failed).is_some_and(|plugin| self.native(plugin).is_none());
         let until = if failed_foreign { failed + 1 } else { failed };
         let outcome = self.del_plugins(&self.list.plugins[..until], result, port);
         match outcome {
             Ok(()) => error,
             Err(second) => {
+                self.is_unclean.set(true);
                 let details = format!("{}; undoing it failed too: {second}", error.details);
                 error.because(details)
             }
@@ -214,7 +234,9 @@ impl<'a> Chain<'a> {
     /// The `prevResult` that a single call came with.
     fn given_result(&self) -> Result<Option<CniResult>, CniError> {
         match (&self.attachment.owner, self.attachment.config.get("prevResult")) {
-            (Owner::Single { .. }, Some(value)) if !value.is_null() => CniResult::from_value(value, "prevResult").map(Some),
+            (Owner::Single { .. }, Some(value)) if !value.is_null() => {
+                CniResult::from_value(value, "prevResult").map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -240,6 +262,7 @@ impl<'a> Chain<'a> {
             port,
             prev_result,
             delegates: self.request.delegates,
+            is_unclean: &self.is_unclean,
         }
     }
 
@@ -262,9 +285,12 @@ pub(super) fn join(first: Result<(), CniError>, second: CniError) -> CniError {
     match first {
         Ok(()) => second,
         Err(first) => {
-            let details = if first.details.is_empty() { second.to_string() } else { format!("{}; {second}", first.details) };
+            let details = if first.details.is_empty() {
+                second.to_string()
+            } else {
+                format!("{}; {second}", first.details)
+            };
             first.because(details)
         }
     }
 }
-

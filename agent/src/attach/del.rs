@@ -72,6 +72,6 @@ fn without_record(request: &Request<'_>) -> Result<(), CniError> {
     if request.is_meta() {
         return Ok(());
     }
-    let Ok(attachment) = plan::without_port(request) else { return Ok(()) };
+    let Ok(attachment) = plan::single(request) else { return Ok(()) };
     Chain::new(request, &request.call.container_id, &attachment, request.sandbox.as_ref())?.del(None)
 }

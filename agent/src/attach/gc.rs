@@ -31,7 +31,8 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
         CniError::new(Code::InvalidConfig, "GC needs key \"cni.dev/valid-attachments\"")
             .because("an absent list does not mean an empty one: nothing was removed")
     })?;
-    let valid: Vec<(String, String)> = valid.into_iter().map(|entry| (entry.container_id, entry.ifname)).collect();
+    let valid: Vec<(String, String)> =
+        valid.into_iter().map(|entry| (entry.container_id, entry.ifname)).collect();
     let mut outcome = Ok(());
     for record in request.agent.records.all() {
         let stale = |attachment: &Attachment| {
@@ -49,7 +50,7 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
         }
     }
     if !request.is_meta() {
-        let attachment = plan::without_port(request)?;
+        let attachment = plan::single(request)?;
         if let Err(error) = Chain::new(request, "", &attachment, None).and_then(|chain| chain.gc(&valid)) {
             outcome = Err(join(outcome, error));
         }

@@ -8,6 +8,7 @@
 mod add;
 mod chain;
 mod check;
+mod default_route;
 mod del;
 mod gc;
 mod plan;

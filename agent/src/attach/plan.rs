@@ -1,45 +1,187 @@
 //! From a call to the attachments that it means.
 
+use std::time::{Duration, Instant};
+
+use plexus_cni::authorize::Lookup;
+use plexus_cni::config::{NetworkConfigList, PluginConfig};
+use plexus_cni::default_route::DefaultRoutePlan;
 use plexus_cni::json::Object;
+use plexus_cni::meta::MetaConfig;
+use plexus_cni::nad::NetworkAttachmentDefinition;
+use plexus_cni::plan::{PlannedAttachment, plan};
+use plexus_cni::pod::Pod;
 use plexus_cni::{CniError, Code};
+use serde_json::{Value, json};
 
 use super::Request;
+use crate::cluster::network_file;
 use crate::plugin::{Plugin, native};
-use crate::record::{Attachment, Owner, Record};
+use crate::record::{Attachment, Owner, PodRef, Record};
 
-/// The attachments of an ADD, each with its port id reserved; `record` is what the container has already.
-pub(super) fn attachments(request: &Request<'_>, record: &Record) -> Result<Vec<Attachment>, CniError> {
-    Ok(vec![single(request, record)?])
+/// How long a pod that the cache lacks is waited for.
+const POD_WAIT: Duration = Duration::from_secs(5);
+
+/// The attachments of a call, and what happens to the default routes of each.
+pub(super) struct Planned {
+    pub(super) attachments: Vec<Attachment>,
+    pub(super) default_routes: Vec<DefaultRoutePlan>,
+    pub(super) pod: Option<PodRef>,
 }
 
-/// A call for one native plugin.
-fn single(request: &Request<'_>, record: &Record) -> Result<Attachment, CniError> {
-    let attachment = without_port(request)?;
-    let owns_port = native(request.plugin_type()).is_some_and(Plugin::creates_interface);
-    let port_id = if owns_port {
-        Some(request.agent.ports.take()?)
-    } else {
+/// Plans an ADD; nothing is touched, and no port id is reserved yet. `record` is what the container has already.
+pub(super) fn add(request: &Request<'_>, record: &Record) -> Result<Planned, CniError> {
+    if request.is_meta() {
+        return meta(request);
+    }
+    let mut attachment = single(request)?;
+    if !attachment.owns_port {
         let same = record.attachments.iter().filter(|attachment| attachment.ifname == request.call.ifname);
-        same.filter_map(|attachment| attachment.port.as_ref()).map(|port| port.id).next()
-    };
-    Ok(Attachment { port_id, owns_port, ..attachment })
+        attachment.port_id =
+            same.filter_map(|attachment| attachment.port.as_ref()).map(|port| port.id).next();
+    }
+    Ok(Planned {
+        attachments: vec![attachment],
+        default_routes: vec![DefaultRoutePlan::default()],
+        pod: None,
+    })
 }
 
-/// The attachments that a STATUS asks about.
+/// Reserves a port id for each attachment that needs one; all or none.
+pub(super) fn reserve_ports(request: &Request<'_>, attachments: &mut [Attachment]) -> Result<(), CniError> {
+    for index in 0..attachments.len() {
+        if !attachments[index].owns_port {
+            continue;
+        }
+        match request.agent.ports.take() {
+            Ok(id) => attachments[index].port_id = Some(id),
+            Err(error) => {
+                release_ports(request, &attachments[..index]);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives the port ids back.
+pub(super) fn release_ports(request: &Request<'_>, attachments: &[Attachment]) {
+    attachments.iter().filter_map(Attachment::own_port_id).for_each(|id| request.agent.ports.give_back(id));
+}
+
+/// The attachments that a STATUS asks about: a pod's selection is not known then.
 pub(super) fn for_status(request: &Request<'_>) -> Result<Vec<Attachment>, CniError> {
-    Ok(vec![without_port(request)?])
+    if !request.is_meta() {
+        return Ok(vec![single(request)?]);
+    }
+    let config = MetaConfig::parse(&request.call.config)?;
+    let planned = plan(&config, None, &Networks { request, config: &config }, request.call)?;
+    Ok(planned.attachments.into_iter().map(|planned| of_meta(request, &config, planned)).collect())
+}
+
+fn meta(request: &Request<'_>) -> Result<Planned, CniError> {
+    let config = MetaConfig::parse(&request.call.config)?;
+    let pod = pod(request)?;
+    let planned = plan(&config, pod.as_ref(), &Networks { request, config: &config }, request.call)?;
+    let default_routes = planned.attachments.iter().map(|planned| planned.default_route.clone()).collect();
+    let attachments =
+        planned.attachments.into_iter().map(|planned| of_meta(request, &config, planned)).collect();
+    let pod = pod.map(|pod| PodRef {
+        uid: request
+            .args
+            .get("K8S_POD_UID")
+            .map(str::to_owned)
+            .or(Some(pod.uid).filter(|uid| !uid.is_empty())),
+        namespace: pod.namespace,
+        name: pod.name,
+    });
+    Ok(Planned { attachments, default_routes, pod })
+}
+
+/// The pod that the call names, waited for if the cache lacks it. Another pod of that name is not it.
+fn pod(request: &Request<'_>) -> Result<Option<Pod>, CniError> {
+    let (Some((namespace, name)), Some(catalog)) = (request.args.pod(), &request.agent.catalog) else {
+        return Ok(None);
+    };
+    let missing = |why: &str| {
+        CniError::new(Code::PodNotFound, format!("pod {namespace}/{name} is not known here"))
+            .because(why.to_owned())
+    };
+    let deadline = request.deadline.min(Instant::now() + POD_WAIT);
+    let pod = catalog
+        .pod(namespace, name, deadline)
+        .ok_or_else(|| missing("it was waited for; is its manifest there, or was it deleted meanwhile?"))?;
+    match request.args.get("K8S_POD_UID") {
+        Some(uid) if !pod.uid.is_empty() && uid != pod.uid => {
+            Err(missing("another pod of that name exists; this one was deleted"))
+        }
+        _ => Ok(Some(pod)),
+    }
+}
+
+/// Where the planner finds networks.
+struct Networks<'a> {
+    request: &'a Request<'a>,
+    config: &'a MetaConfig,
+}
+
+impl Lookup for Networks<'_> {
+    fn nad(&self, namespace: &str, name: &str) -> Option<NetworkAttachmentDefinition> {
+        self.request.agent.catalog.as_ref()?.nad(namespace, name)
+    }
+
+    fn file(&self, reference: &str) -> Result<Option<String>, CniError> {
+        network_file(&self.config.conf_dir, reference)
+    }
+}
+
+fn of_meta(request: &Request<'_>, config: &MetaConfig, planned: PlannedAttachment) -> Attachment {
+    let args = planned.cni_args.iter().map(|(key, value)| format!("{key}={value}"));
+    Attachment {
+        owner: Owner::Meta { ifname: request.call.ifname.clone() },
+        network: planned.network.name.clone(),
+        nad: planned.nad.as_ref().map(|(namespace, name)| format!("{namespace}/{name}")),
+        owns_port: makes_interface(&planned.network),
+        config: as_list(&planned.network),
+        cni_version: planned.network.version.as_str().to_owned(),
+        runtime_config: planned.runtime_config,
+        args: args.collect::<Vec<_>>().join(";"),
+        path: config.bin_dir.iter().cloned().chain(request.path()).collect(),
+        ifname: planned.ifname,
+        is_default: planned.is_default,
+        port_id: None,
+        result: None,
+        port: None,
+        status: Vec::new(),
+    }
+}
+
+/// Whether a native plugin of the chain makes the interface.
+fn makes_interface(network: &NetworkConfigList) -> bool {
+    let native = |plugin: &PluginConfig| native(plugin.plugin_type()).filter(|_| !plugin.wants_exec());
+    network.plugins.iter().filter_map(native).any(Plugin::creates_interface)
+}
+
+/// The network as a conflist, with what planning merged into its plugins.
+fn as_list(network: &NetworkConfigList) -> Object {
+    let mut list = Object::new();
+    list.insert("cniVersion".into(), network.version.as_str().into());
+    list.insert("name".into(), network.name.clone().into());
+    list.insert("disableCheck".into(), network.disable_check.into());
+    list.insert("disableGC".into(), network.disable_gc.into());
+    list.insert("plugins".into(), json!(network.plugins));
+    list
 }
 
 /// The attachment of a call for one native plugin, as its config alone gives it.
-pub(super) fn without_port(request: &Request<'_>) -> Result<Attachment, CniError> {
+pub(super) fn single(request: &Request<'_>) -> Result<Attachment, CniError> {
     let plugin_type = request.plugin_type();
-    if native(plugin_type).is_none() {
-        return Err(CniError::new(
+    let native = native(plugin_type).ok_or_else(|| {
+        CniError::new(
             Code::InvalidConfig,
             format!("key \"type\" is {plugin_type:?}, which Plexus does not have natively"),
         )
-        .because("call that plugin's own binary, or the meta-plugin with type \"plexus\""));
-    }
+        .because("call that plugin's own binary, or the meta-plugin with type \"plexus\"")
+    })?;
     Ok(Attachment {
         owner: Owner::Single { plugin_type: plugin_type.to_owned() },
         network: request.config.name.clone(),
@@ -52,10 +194,10 @@ pub(super) fn without_port(request: &Request<'_>) -> Result<Attachment, CniError
         args: request.call.args.clone(),
         path: request.path(),
         port_id: None,
-        owns_port: false,
+        owns_port: native.creates_interface(),
         result: None,
         port: None,
-        status: None,
+        status: Vec::<Value>::new(),
     })
 }
 
@@ -63,11 +205,8 @@ pub(super) fn without_port(request: &Request<'_>) -> Result<Attachment, CniError
 pub(super) fn is_of(request: &Request<'_>, attachment: &Attachment) -> bool {
     match &attachment.owner {
         Owner::Meta { ifname } => request.is_meta() && *ifname == request.call.ifname,
-        Owner::Single { plugin_type } => {
-            !request.is_meta()
-                && plugin_type == request.plugin_type()
-                && attachment.network == request.config.name
-                && attachment.ifname == request.call.ifname
+        Owner::Single { .. } => {
+            is_of_network(request, attachment) && attachment.ifname == request.call.ifname
         }
     }
 }
@@ -77,7 +216,9 @@ pub(super) fn is_of_network(request: &Request<'_>, attachment: &Attachment) -> b
     match &attachment.owner {
         Owner::Meta { .. } => request.is_meta(),
         Owner::Single { plugin_type } => {
-            !request.is_meta() && plugin_type == request.plugin_type() && attachment.network == request.config.name
+            !request.is_meta()
+                && plugin_type == request.plugin_type()
+                && attachment.network == request.config.name
         }
     }
 }

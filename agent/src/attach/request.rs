@@ -6,6 +6,7 @@ use plexus_cni::args::CniArgs;
 use plexus_cni::config::NetworkConfigList;
 use plexus_cni::env::Command;
 use plexus_cni::json::parse_object;
+use plexus_cni::meta::META_TYPE;
 use plexus_cni::name::{check_container_id, check_ifname};
 use plexus_cni::wire::{CniCall, WIRE_VERSION};
 use plexus_cni::{CniError, Code, Version};
@@ -14,9 +15,6 @@ use crate::agent::Agent;
 use crate::delegate::Delegates;
 use crate::netlink::Netlink;
 use crate::plugin::Sandbox;
-
-/// The type of the meta-plugin.
-pub(super) const META_TYPE: &str = "plexus";
 
 /// One call and all that serves it.
 pub struct Request<'a> {
@@ -49,10 +47,14 @@ impl<'a> Request<'a> {
         deadline: Instant,
     ) -> Result<Self, CniError> {
         if call.wire_version != WIRE_VERSION {
-            return Err(CniError::new(Code::Internal, format!("the shim speaks version {}", call.wire_version))
-                .because(format!("this plexusd speaks {WIRE_VERSION}; install the shim of the same release")));
+            return Err(CniError::new(
+                Code::Internal,
+                format!("the shim speaks version {}", call.wire_version),
+            )
+            .because(format!("this plexusd speaks {WIRE_VERSION}; install the shim of the same release")));
         }
-        let config = NetworkConfigList::from_object(parse_object(call.config.as_bytes(), "stdin")?, None, None)?;
+        let config =
+            NetworkConfigList::from_object(parse_object(call.config.as_bytes(), "stdin")?, None, None)?;
         if matches!(call.command, Command::Add | Command::Del | Command::Check) {
             check_container_id(&call.container_id)?;
             check_ifname(&call.ifname, "CNI_IFNAME")?;

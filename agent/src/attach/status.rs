@@ -12,8 +12,11 @@ pub(super) fn status(request: &Request<'_>) -> Result<(), CniError> {
         let chain = Chain::new(request, "", &attachment, None)?;
         chain.status().map_err(|error| {
             let details = error.to_string();
-            CniError::new(plexus_cni::Code::Unavailable, format!("network {} cannot take pods", attachment.network))
-                .because(details)
+            CniError::new(
+                plexus_cni::Code::Unavailable,
+                format!("network {} cannot take pods", attachment.network),
+            )
+            .because(details)
         })?;
     }
     Ok(())

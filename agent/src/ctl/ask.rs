@@ -15,11 +15,16 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Asks, and returns the answer's document.
 pub(super) fn ask(socket: &Path, query: &Query) -> anyhow::Result<Value> {
     let mut stream = UnixStream::connect(socket).with_context(|| {
-        format!("cannot reach plexusd at {}: is it running, and are you root? (--socket names another)", socket.display())
+        format!(
+            "cannot reach plexusd at {}: is it running, and are you root? (--socket names another)",
+            socket.display()
+        )
     })?;
     stream.set_read_timeout(Some(ANSWER_WAIT))?;
     stream.set_write_timeout(Some(ANSWER_WAIT))?;
-    stream.write_all(&wire::encode(&Call::Query(query.clone()))?).context("plexusd does not take the question")?;
+    stream
+        .write_all(&wire::encode(&Call::Query(query.clone()))?)
+        .context("plexusd does not take the question")?;
     let mut header = [0; HEADER_BYTES];
     stream.read_exact(&mut header).context("plexusd does not answer; its log tells why")?;
     let mut body = vec![0; wire::body_length(header)?];

@@ -58,7 +58,8 @@ fn pods(answer: &Value) -> String {
 }
 
 fn ports(answer: &Value) -> String {
-    let mut table = table(&["port", "pod", "interface", "network", "kind", "hooks", "to pod", "from pod", "guard"]);
+    let mut table =
+        table(&["port", "pod", "interface", "network", "kind", "hooks", "to pod", "from pod", "guard"]);
     for port in rows(answer) {
         let hooks = rows(&port["state"]["hooks"]).map(|hook| {
             let state = if hook["ours"] == true { text(&hook["mode"]) } else { "MISSING".into() };
@@ -66,7 +67,8 @@ fn ports(answer: &Value) -> String {
         });
         let hooks = hooks.collect::<Vec<_>>().join(", ");
         let guards = [("guardMac", "mac"), ("guardIp", "ip")];
-        let guards: Vec<_> = guards.iter().filter(|(key, _)| port[*key] == true).map(|(_, name)| *name).collect();
+        let guards: Vec<_> =
+            guards.iter().filter(|(key, _)| port[*key] == true).map(|(_, name)| *name).collect();
         table.add_row([
             text(&port["id"]),
             text(&port["pod"]),
@@ -83,12 +85,16 @@ fn ports(answer: &Value) -> String {
 }
 
 fn counters(answer: &Value) -> String {
-    let columns = ["port", "pod", "interface", "network", "rx packets", "rx bytes", "tx packets", "tx bytes", "drops"];
+    let columns =
+        ["port", "pod", "interface", "network", "rx packets", "rx bytes", "tx packets", "tx bytes", "drops"];
     let mut table = table(&columns);
     for row in rows(answer) {
         let counters = &row["counters"];
         let drops = counters["drops"].as_object().into_iter().flatten();
-        let drops: Vec<_> = drops.filter(|(_, count)| **count != 0).map(|(reason, count)| format!("{reason}={count}")).collect();
+        let drops: Vec<_> = drops
+            .filter(|(_, count)| **count != 0)
+            .map(|(reason, count)| format!("{reason}={count}"))
+            .collect();
         table.add_row([
             text(&row["port"]),
             text(&row["pod"]),
@@ -112,7 +118,12 @@ fn counters(answer: &Value) -> String {
 fn networks(answer: &Value) -> String {
     let mut table = table(&["network", "cni name", "plugins", "interfaces"]);
     for network in rows(answer) {
-        table.add_row([text(&network["name"]), text(&network["cniName"]), text(&network["plugins"]), text(&network["pods"])]);
+        table.add_row([
+            text(&network["name"]),
+            text(&network["cniName"]),
+            text(&network["plugins"]),
+            text(&network["pods"]),
+        ]);
     }
     table.to_string()
 }

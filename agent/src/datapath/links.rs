@@ -30,7 +30,11 @@ pub(super) fn ensure(programs: &mut Programs, pins: &Pins, name: LinkName, ifind
     for old in pins.old_links(name) {
         if let Some(link) = replace(programs, name.hook(), &old).map_err(|error| failed(error.to_string()))? {
             link.pin(&path).map_err(|error| failed(error.to_string()))?;
-            fs::remove_file(&old).map_err(|source| DatapathError::Pin { action: "remove", path: old, source })?;
+            fs::remove_file(&old).map_err(|source| DatapathError::Pin {
+                action: "remove",
+                path: old,
+                source,
+            })?;
             return Ok(true);
         }
     }
@@ -52,14 +56,20 @@ pub(super) fn adopt(programs: &mut Programs, pins: &Pins, name: LinkName) -> Res
             fs::remove_file(&path).map_err(|source| DatapathError::Pin { action: "remove", path, source })?;
             Ok(false)
         }
-        Err(error) => {
-            Err(DatapathError::Object { what: "program", name: name.hook().program(), reason: error.to_string() })
-        }
+        Err(error) => Err(DatapathError::Object {
+            what: "program",
+            name: name.hook().program(),
+            reason: error.to_string(),
+        }),
     }
 }
 
 /// Replaces the program of a pinned link; nothing if the link's device is gone.
-fn replace(programs: &mut Programs, hook: Hook, path: &Path) -> std::result::Result<Option<FdLink>, ReplaceError> {
+fn replace(
+    programs: &mut Programs,
+    hook: Hook,
+    path: &Path,
+) -> std::result::Result<Option<FdLink>, ReplaceError> {
     let link = FdLink::from(PinnedLink::from_pin(path)?);
     let replaced = match hook.side() {
         Some(_) => {
@@ -71,12 +81,17 @@ fn replace(programs: &mut Programs, hook: Hook, path: &Path) -> std::result::Res
         }
         None => {
             let program = programs.xdp(hook).map_err(Box::new)?;
-            program.attach_to_link(XdpLink::try_from(link)?).and_then(|id| program.take_link(id)).map(FdLink::try_from)
+            program
+                .attach_to_link(XdpLink::try_from(link)?)
+                .and_then(|id| program.take_link(id))
+                .map(FdLink::try_from)
         }
     };
     match replaced {
         Ok(link) => Ok(Some(link?)),
-        Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOLINK) => Ok(None),
+        Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOLINK) => {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -93,7 +108,8 @@ enum ReplaceError {
 }
 
 fn attach(programs: &mut Programs, hook: Hook, ifindex: u32) -> Result<FdLink> {
-    let failed = |error: &dyn std::error::Error| DatapathError::Attach { hook, ifindex, reason: explain(error) };
+    let failed =
+        |error: &dyn std::error::Error| DatapathError::Attach { hook, ifindex, reason: explain(error) };
     match hook.side() {
         Some(side) => {
             let name = device::name(ifindex)?;

@@ -37,7 +37,6 @@ use std::{
 
 use plexus_abi::MAX_PORTS_LIMIT;
 
-use self::{load::Programs, maps::Maps, pins::Pins};
 pub use self::{
     counters::PortCounters,
     error::{DatapathError, Result},
@@ -45,6 +44,7 @@ pub use self::{
     spec::{DatapathOptions, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec},
     state::{HookState, NetworkState, PortState},
 };
+use self::{load::Programs, maps::Maps, pins::Pins};
 
 /// The data plane of this node. All calls block for micro- to milliseconds and may come from any thread that is in
 /// the host's network namespace.
@@ -105,7 +105,12 @@ impl Datapath {
     }
 
     /// Changes a port's limits; nothing means no limit. Traffic that a limit holds back is not forgiven.
-    pub fn set_policers(&self, id: u32, ingress: Option<PolicerSpec>, egress: Option<PolicerSpec>) -> Result<()> {
+    pub fn set_policers(
+        &self,
+        id: u32,
+        ingress: Option<PolicerSpec>,
+        egress: Option<PolicerSpec>,
+    ) -> Result<()> {
         self.lock().set_policers(id, ingress, egress)
     }
 

@@ -32,7 +32,9 @@ impl Inner {
         self.maps.networks.set(&spec.id, &config)?;
         self.reconcile_uplinks(spec.id)?;
         match old {
-            Some(old) if old.uplink_ifindex != config.uplink_ifindex => self.release_uplink(old.uplink_ifindex),
+            Some(old) if old.uplink_ifindex != config.uplink_ifindex => {
+                self.release_uplink(old.uplink_ifindex)
+            }
             _ => Ok(()),
         }
     }
@@ -52,7 +54,9 @@ impl Inner {
     /// Makes the VLANs that lead to a network exactly those that it and its ports use.
     pub(super) fn reconcile_uplinks(&mut self, network: u32) -> Result<()> {
         let mut wanted = BTreeSet::new();
-        if let Some(config) = self.maps.networks.get(&network)?.filter(|config| config.uplink_ifindex != NO_DEVICE) {
+        if let Some(config) =
+            self.maps.networks.get(&network)?.filter(|config| config.uplink_ifindex != NO_DEVICE)
+        {
             wanted.insert((config.uplink_ifindex, config.vlan));
             for key in self.maps.members.keys()? {
                 if key.network == network {
@@ -67,7 +71,9 @@ impl Inner {
         }
         for (ifindex, vlan) in wanted {
             let flags = if self.shows_untagged(ifindex) { UPLINK_UNTAGGED_IN_XDP } else { 0 };
-            self.maps.uplinks.set(&UplinkKey { ifindex, vlan, reserved: 0 }, &UplinkEntry { network, flags })?;
+            self.maps
+                .uplinks
+                .set(&UplinkKey { ifindex, vlan, reserved: 0 }, &UplinkEntry { network, flags })?;
         }
         Ok(())
     }
@@ -86,7 +92,8 @@ impl Inner {
         match self.maps.uplinks.get(&UplinkKey { ifindex, vlan, reserved: 0 })? {
             Some(entry) if entry.network != network => {
                 let owner = entry.network;
-                let reason = format!("VLAN {vlan} of ifindex {ifindex} belongs to network {owner}; use another VLAN");
+                let reason =
+                    format!("VLAN {vlan} of ifindex {ifindex} belongs to network {owner}; use another VLAN");
                 Err(DatapathError::Network { network, reason })
             }
             _ => Ok(()),

@@ -98,7 +98,9 @@ impl Pins {
         self.remove_old()?;
         remove_generation(&self.current)?;
         match fs::remove_dir(&self.root) {
-            Err(source) if !matches!(source.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound) => {
+            Err(source)
+                if !matches!(source.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound) =>
+            {
                 Err(DatapathError::Pin { action: "remove", path: self.root.clone(), source })
             }
             _ => Ok(()),
@@ -121,7 +123,8 @@ fn make_dir(path: &Path) -> Result<()> {
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
-    let read = || fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>();
+    let read =
+        || fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>();
     read().map_err(|source| DatapathError::Pin { action: "list", path: dir.into(), source })
 }
 

@@ -45,7 +45,10 @@ impl Inner {
     }
 
     fn apply_port(
-        &mut self, spec: &PortSpec<'_>, config: &PortConfig, [ingress, egress]: [plexus_abi::PolicerConfig; 2],
+        &mut self,
+        spec: &PortSpec<'_>,
+        config: &PortConfig,
+        [ingress, egress]: [plexus_abi::PolicerConfig; 2],
     ) -> Result<()> {
         policer::install(&mut self.maps, spec.id, Direction::ToPod, ingress)?;
         policer::install(&mut self.maps, spec.id, Direction::FromPod, egress)?;
@@ -69,7 +72,10 @@ impl Inner {
         }
         match self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })? {
             Some(entry) if entry.port != spec.id => {
-                return refuse(format!("port {} of network {network} has the same MAC; use another", entry.port));
+                return refuse(format!(
+                    "port {} of network {network} has the same MAC; use another",
+                    entry.port
+                ));
             }
             _ => {}
         }
@@ -77,7 +83,9 @@ impl Inner {
         let members = self.members(network, vlan)?;
         let is_member = members.iter().any(|member| *member == spec.id);
         if !is_member && members.len() >= MAX_MEMBERS {
-            return refuse(format!("network {network} has {MAX_MEMBERS} ports on this node already; use another node"));
+            return refuse(format!(
+                "network {network} has {MAX_MEMBERS} ports on this node already; use another node"
+            ));
         }
         Ok(())
     }
@@ -144,7 +152,10 @@ impl Inner {
     }
 
     pub(super) fn set_policers(
-        &mut self, id: u32, ingress: Option<PolicerSpec>, egress: Option<PolicerSpec>,
+        &mut self,
+        id: u32,
+        ingress: Option<PolicerSpec>,
+        egress: Option<PolicerSpec>,
     ) -> Result<()> {
         self.present(id)?;
         let (ingress, egress) = (policer::to_config(id, ingress)?, policer::to_config(id, egress)?);
@@ -186,7 +197,8 @@ impl Inner {
         if let PortKind::Fastpath { network, vlan } = kind {
             let owner = self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })?;
             if owner.is_none_or(|entry| entry.port != id) {
-                problems.push(format!("the forwarding database of network {network} does not lead to the port"));
+                problems
+                    .push(format!("the forwarding database of network {network} does not lead to the port"));
             }
             if !self.members(network, vlan)?.contains(&id) {
                 problems.push(format!("the port gets no broadcasts of network {network}"));

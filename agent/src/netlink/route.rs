@@ -42,14 +42,15 @@ impl Netlink {
     pub fn default_route_link(&self) -> Result<Option<Link>, NetlinkError> {
         for any in [IpAddr::from([0_u8; 4]), IpAddr::from([0_u8; 16])] {
             let answers = self.dump_routes(any, || "list the default routes".into())?;
-            let link = answers.into_iter().filter(|message| message.header.destination_prefix_length == 0).find_map(
-                |message| {
+            let link = answers
+                .into_iter()
+                .filter(|message| message.header.destination_prefix_length == 0)
+                .find_map(|message| {
                     message.attributes.into_iter().find_map(|attribute| match attribute {
                         RouteAttribute::Oif(link) => Some(link),
                         _ => None,
                     })
-                },
-            );
+                });
             if let Some(link) = link {
                 return self.link_by_index(link);
             }
@@ -57,7 +58,11 @@ impl Netlink {
         Ok(None)
     }
 
-    fn dump_routes(&self, any: IpAddr, what: impl FnOnce() -> String) -> Result<Vec<RouteMessage>, NetlinkError> {
+    fn dump_routes(
+        &self,
+        any: IpAddr,
+        what: impl FnOnce() -> String,
+    ) -> Result<Vec<RouteMessage>, NetlinkError> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(any);
         let answers = self.request(what, RouteNetlinkMessage::GetRoute(message), NLM_F_DUMP)?;

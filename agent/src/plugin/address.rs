@@ -121,13 +121,19 @@ impl PluginCall<'_> {
         if let Some(mac) = &result.interfaces[index].mac
             && *mac != format_mac(link.mac)
         {
-            return Err(differs(format!("interface {} has hardware address {}", self.ifname, format_mac(link.mac)), mac));
+            return Err(differs(
+                format!("interface {} has hardware address {}", self.ifname, format_mac(link.mac)),
+                mac,
+            ));
         }
         let netlink = &self.sandbox()?.netlink;
         let present = netlink.addresses(link.index)?;
         for ip in result.ips.iter().filter(|ip| ip.interface == Some(index)) {
             if !present.contains(&ip.address) {
-                return Err(differs(format!("interface {} lacks an address", self.ifname), &ip.address.to_string()));
+                return Err(differs(
+                    format!("interface {} lacks an address", self.ifname),
+                    &ip.address.to_string(),
+                ));
             }
         }
         let routes = netlink.routes(link.index)?;
@@ -136,7 +142,10 @@ impl PluginCall<'_> {
             let is_ours = result.ips.iter().any(|ip| ip.interface == Some(index) && reaches(ip));
             let is_there = routes.iter().any(|found| found.dst == route.dst.trunc() && found.gw == route.gw);
             if is_ours && !is_there {
-                return Err(differs(format!("interface {} lacks a route", self.ifname), &route.dst.to_string()));
+                return Err(differs(
+                    format!("interface {} lacks a route", self.ifname),
+                    &route.dst.to_string(),
+                ));
             }
         }
         Ok(link)
@@ -144,7 +153,8 @@ impl PluginCall<'_> {
 }
 
 fn differs(found: String, expected: &str) -> CniError {
-    CniError::new(Code::CheckFailed, found).because(format!("the result of ADD says {expected}; restart the pod"))
+    CniError::new(Code::CheckFailed, found)
+        .because(format!("the result of ADD says {expected}; restart the pod"))
 }
 
 /// A route without a next hop takes the gateway of the first address of its family (CNI SPEC, "routes").

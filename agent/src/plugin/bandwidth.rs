@@ -35,7 +35,8 @@ const BURST_BITS_MAX: u64 = (u32::MAX as u64) * 8;
 impl Limits {
     /// Inline limits, or those of the runtime where there are any (the reference's precedence).
     fn of(call: &PluginCall<'_>) -> Result<Self, CniError> {
-        let runtime = call.runtime_config()?.and_then(|runtime| runtime.get("bandwidth")).and_then(Value::as_object);
+        let runtime =
+            call.runtime_config()?.and_then(|runtime| runtime.get("bandwidth")).and_then(Value::as_object);
         let limits: Self = match runtime {
             Some(bandwidth) if !bandwidth.is_empty() => {
                 plexus_cni::json::typed(bandwidth, "bandwidth: runtimeConfig.bandwidth")?
@@ -47,18 +48,26 @@ impl Limits {
     }
 
     fn check(&self) -> Result<(), CniError> {
-        for (direction, rate, burst) in
-            [("ingress", self.ingress_rate, self.ingress_burst), ("egress", self.egress_rate, self.egress_burst)]
-        {
+        for (direction, rate, burst) in [
+            ("ingress", self.ingress_rate, self.ingress_burst),
+            ("egress", self.egress_rate, self.egress_burst),
+        ] {
             let wrong = |key: &str, value: u64, why: String| {
-                Err(CniError::new(Code::InvalidConfig, format!("bandwidth: key \"{direction}{key}\" is {value}"))
-                    .because(why))
+                Err(CniError::new(
+                    Code::InvalidConfig,
+                    format!("bandwidth: key \"{direction}{key}\" is {value}"),
+                )
+                .because(why))
             };
             if rate == 0 && burst != 0 {
                 return wrong("Burst", burst, format!("a burst needs {direction}Rate"));
             }
             if rate != 0 && !RATE_BPS.contains(&rate) {
-                return wrong("Rate", rate, format!("it must be {} to {} bits per second", RATE_BPS.start(), RATE_BPS.end()));
+                return wrong(
+                    "Rate",
+                    rate,
+                    format!("it must be {} to {} bits per second", RATE_BPS.start(), RATE_BPS.end()),
+                );
             }
             if burst > BURST_BITS_MAX {
                 return wrong("Burst", burst, format!("it must be at most {BURST_BITS_MAX} bits"));
@@ -105,16 +114,24 @@ impl Plugin for Bandwidth {
                 )
         })?;
         (port.ingress, port.egress) = (limits.ingress(), limits.egress());
-        call.agent.datapath.set_policers(port.id, port.ingress.map(Into::into), port.egress.map(Into::into))?;
+        call.agent.datapath.set_policers(
+            port.id,
+            port.ingress.map(Into::into),
+            port.egress.map(Into::into),
+        )?;
         Ok(Attached { result, port: Some(port) })
     }
 
     fn check(&self, call: &PluginCall<'_>, _result: &CniResult) -> Result<(), CniError> {
         let limits = Limits::of(call)?;
-        let is_set = call.port.is_some_and(|port| (port.ingress, port.egress) == (limits.ingress(), limits.egress()));
+        let is_set =
+            call.port.is_some_and(|port| (port.ingress, port.egress) == (limits.ingress(), limits.egress()));
         if !is_set {
-            return Err(CniError::new(Code::CheckFailed, format!("interface {} has other limits", call.ifname))
-                .because("the port's policers differ from the config; restart the pod"));
+            return Err(CniError::new(
+                Code::CheckFailed,
+                format!("interface {} has other limits", call.ifname),
+            )
+            .because("the port's policers differ from the config; restart the pod"));
         }
         call.check_port()
     }

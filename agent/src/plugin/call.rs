@@ -1,5 +1,6 @@
 //! What a plugin is called with, and what it answers.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use plexus_cni::args::CniArgs;
@@ -7,11 +8,11 @@ use plexus_cni::config::PluginConfig;
 use plexus_cni::json::{self, Object};
 use plexus_cni::{CniError, CniResult, Code};
 
+use super::Sandbox;
 use crate::agent::Agent;
 use crate::delegate::Delegates;
 use crate::netlink::{Link, Netlink};
 use crate::record::PortRecord;
-use super::Sandbox;
 
 /// One plugin's part in one attachment.
 #[derive(Clone, Copy)]
@@ -44,6 +45,8 @@ pub struct PluginCall<'a> {
     pub prev_result: Option<&'a CniResult>,
     /// Executes foreign plugins.
     pub delegates: &'a dyn Delegates,
+    /// Set when something could not be undone: the record then stays, for the DEL that follows.
+    pub is_unclean: &'a Cell<bool>,
 }
 
 /// What an ADD gives.
@@ -78,11 +81,24 @@ impl<'a> PluginCall<'a> {
     /// The hardware address asked for: runtimeConfig before CNI_ARGS before `args.cni` before the config.
     pub fn requested_mac(&self) -> Result<Option<[u8; 6]>, CniError> {
         let what = self.config.plugin_type();
-        let runtime = self.runtime_config()?.map(|runtime| json::string(runtime, "mac", what)).transpose()?.flatten();
+        let runtime =
+            self.runtime_config()?.map(|runtime| json::string(runtime, "mac", what)).transpose()?.flatten();
         let cni_args = self.cni_args().map(|args| json::string(args, "mac", what)).transpose()?.flatten();
         let own = json::string(&self.config.0, "mac", what)?;
         let text = runtime.or_else(|| self.args.get("MAC")).or(cni_args).or(own);
         text.filter(|text| !text.is_empty()).map(parse_mac).transpose()
+    }
+
+    /// `error`, and what went wrong while undoing after it.
+    pub(super) fn undone(&self, error: CniError, outcome: Result<(), CniError>) -> CniError {
+        match outcome {
+            Ok(()) => error,
+            Err(second) => {
+                self.is_unclean.set(true);
+                let details = format!("{}; undoing it failed too: {second}", error.details);
+                error.because(details)
+            }
+        }
     }
 
     /// Refuses an interface name that is taken in the container (C041).
@@ -140,7 +156,14 @@ mod tests {
     #[test]
     fn a_hardware_address_is_six_bytes_of_one_station() {
         assert_eq!(parse_mac("02:00:00:00:00:0a").unwrap(), [2, 0, 0, 0, 0, 10]);
-        for wrong in ["", "02:00:00:00:00", "02:00:00:00:00:00:01", "zz:00:00:00:00:01", "01:00:00:00:00:01", "0:0:0:0:0:1"] {
+        for wrong in [
+            "",
+            "02:00:00:00:00",
+            "02:00:00:00:00:00:01",
+            "zz:00:00:00:00:01",
+            "01:00:00:00:00:01",
+            "0:0:0:0:0:1",
+        ] {
             assert!(parse_mac(wrong).is_err(), "{wrong}");
         }
     }

@@ -62,8 +62,11 @@ impl Plugin for Macvlan {
         if call.sandbox.is_some() || !config.link_in_container {
             let parent = parent(call, &config)?;
             if config.mtu > parent.mtu {
-                return Err(CniError::new(Code::InvalidConfig, format!("macvlan: key \"mtu\" is {}", config.mtu))
-                    .because(format!("it must be 0 to {}, the MTU of master {}", parent.mtu, parent.name)));
+                return Err(CniError::new(
+                    Code::InvalidConfig,
+                    format!("macvlan: key \"mtu\" is {}", config.mtu),
+                )
+                .because(format!("it must be 0 to {}, the MTU of master {}", parent.mtu, parent.name)));
             }
         }
         Ok(())
@@ -72,13 +75,13 @@ impl Plugin for Macvlan {
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
         let config: Config = call.config.typed()?;
         let ipam = call.ipam_add()?;
-        let undo_ipam = |error: CniError| undo(error, call.ipam_del());
+        let undo_ipam = |error: CniError| call.undone(error, call.ipam_del());
         let link = create(call, &config).map_err(undo_ipam)?;
         let attached = finish(call, config, &link, ipam);
         attached.map_err(|error| {
-            let error = undo(error, call.agent.datapath.remove_port(link.index - PORT_IFINDEX_BASE).map_err(Into::into));
+            let error = call.undone(error, call.remove_port());
             let deleted = call.sandbox().and_then(|sandbox| Ok(sandbox.netlink.delete_link(link.index)?));
-            undo_ipam(undo(error, deleted))
+            undo_ipam(call.undone(error, deleted))
         })
     }
 
@@ -88,8 +91,11 @@ impl Plugin for Macvlan {
         let link = call.check_addresses(result)?;
         let expected = MacvlanMode::from(config.mode);
         if link.macvlan_mode != Some(expected) {
-            return Err(CniError::new(Code::CheckFailed, format!("interface {} is not a macvlan in mode {expected:?}", link.name))
-                .because(format!("it is a {} in mode {:?}", link.kind, link.macvlan_mode)));
+            return Err(CniError::new(
+                Code::CheckFailed,
+                format!("interface {} is not a macvlan in mode {expected:?}", link.name),
+            )
+            .because(format!("it is a {} in mode {:?}", link.kind, link.macvlan_mode)));
         }
         let parent = parent(call, &config)?;
         if !parent.is_up {
@@ -118,13 +124,22 @@ impl Plugin for Macvlan {
 
 /// The master, in the host or, with `linkInContainer`, in the container.
 fn parent(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
-    let (netlink, place): (&Netlink, _) =
-        if config.link_in_container { (&call.sandbox()?.netlink, "the container") } else { (call.host, "the host") };
-    let link = match config.master.as_deref().filter(|name| !name.is_empty()) {
-        Some(name) => netlink.link_by_name(name)?.ok_or_else(|| format!("link {name:?} does not exist in {place}")),
-        None => netlink.default_route_link()?.ok_or_else(|| format!("{place} has no default route to take it from")),
+    let (netlink, place): (&Netlink, _) = if config.link_in_container {
+        (&call.sandbox()?.netlink, "the container")
+    } else {
+        (call.host, "the host")
     };
-    link.map_err(|why| CniError::new(Code::InvalidConfig, "macvlan: key \"master\" names no link").because(why))
+    let link = match config.master.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => {
+            netlink.link_by_name(name)?.ok_or_else(|| format!("link {name:?} does not exist in {place}"))
+        }
+        None => netlink
+            .default_route_link()?
+            .ok_or_else(|| format!("{place} has no default route to take it from")),
+    };
+    link.map_err(|why| {
+        CniError::new(Code::InvalidConfig, "macvlan: key \"master\" names no link").because(why)
+    })
 }
 
 fn create(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
@@ -197,15 +212,4 @@ fn delete(call: &PluginCall<'_>) -> Result<(), CniError> {
         }
     }
     Ok(())
-}
-
-/// `error`, and what went wrong while undoing.
-fn undo(error: CniError, undone: Result<(), CniError>) -> CniError {
-    match undone {
-        Ok(()) => error,
-        Err(second) => {
-            let details = format!("{}; undoing it failed too: {second}", error.details);
-            error.because(details)
-        }
-    }
 }

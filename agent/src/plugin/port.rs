@@ -19,8 +19,11 @@ impl PluginCall<'_> {
         let state = self.agent.datapath.port_state(id)?;
         match state.hooks.iter().find(|hook| !hook.ours) {
             None if !state.hooks.is_empty() => Ok(()),
-            None => Err(CniError::new(Code::CheckFailed, format!("interface {} has no port in the data plane", self.ifname))
-                .because("its programs were removed; restart the pod")),
+            None => Err(CniError::new(
+                Code::CheckFailed,
+                format!("interface {} has no port in the data plane", self.ifname),
+            )
+            .because("its programs were removed; restart the pod")),
             Some(hook) => Err(CniError::new(
                 Code::CheckFailed,
                 format!("hook {} of interface {} does not run our program", hook.name, self.ifname),
@@ -41,7 +44,9 @@ impl PortRecord {
         PortSpec {
             id: self.id,
             kind: match self.kind {
-                PortKind::Fastpath { network_id, vlan, .. } => DatapathKind::Fastpath { network: network_id, vlan },
+                PortKind::Fastpath { network_id, vlan, .. } => {
+                    DatapathKind::Fastpath { network: network_id, vlan }
+                }
                 PortKind::HostTap => DatapathKind::HostTap,
                 PortKind::PodTap => DatapathKind::PodTap,
             },

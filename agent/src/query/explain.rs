@@ -53,7 +53,10 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
         findings.push(Finding { interface: attachment.ifname.clone(), severity, what });
     };
     if !attachment.is_complete() {
-        find(Severity::Broken, "its ADD was begun and not ended; the runtime's DEL removes what there is".into());
+        find(
+            Severity::Broken,
+            "its ADD was begun and not ended; the runtime's DEL removes what there is".into(),
+        );
     }
     let Some(port) = &attachment.port else {
         find(Severity::Note, "made by a plugin outside Plexus: it is not counted here".into());
@@ -66,7 +69,10 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
                     let why = hook.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                     find(Severity::Ok, format!("{} runs as {}{why}", hook.name, hook.mode));
                 } else {
-                    find(Severity::Broken, format!("{} does not run our program: it was detached or replaced", hook.name));
+                    find(
+                        Severity::Broken,
+                        format!("{} does not run our program: it was detached or replaced", hook.name),
+                    );
                 }
             }
             if state.hooks.is_empty() {

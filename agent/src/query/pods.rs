@@ -43,7 +43,7 @@ pub(super) fn pod(record: &Record) -> Pod {
         container_id: record.container_id.clone(),
         netns: record.netns.as_ref().map(|netns| netns.path.clone()),
         interfaces: record.attachments.iter().map(interface).collect(),
-        network_status: record.attachments.iter().filter_map(|attachment| attachment.status.clone()).collect(),
+        network_status: record.attachments.iter().flat_map(|attachment| attachment.status.clone()).collect(),
     }
 }
 
@@ -55,7 +55,11 @@ fn interface(attachment: &Attachment) -> Interface {
         name: attachment.ifname.clone(),
         network: network_name(attachment),
         plugins: plugin_types(attachment),
-        ips: ips.iter().filter(|ip| ip.interface.is_none() || ip.interface == index).map(|ip| ip.address.to_string()).collect(),
+        ips: ips
+            .iter()
+            .filter(|ip| ip.interface.is_none() || ip.interface == index)
+            .map(|ip| ip.address.to_string())
+            .collect(),
         mac: index.and_then(|index| interfaces[index].mac.clone()),
         port: attachment.port_id,
         is_default: attachment.is_default,

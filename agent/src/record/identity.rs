@@ -37,7 +37,8 @@ impl NetnsId {
 /// The id of this boot of the kernel.
 pub fn boot_id() -> Result<String, CniError> {
     let path = "/proc/sys/kernel/random/boot_id";
-    let text = fs::read_to_string(path)
-        .map_err(|error| CniError::new(Code::State, format!("cannot read {path}")).because(error.to_string()))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        CniError::new(Code::State, format!("cannot read {path}")).because(error.to_string())
+    })?;
     Ok(text.trim().to_owned())
 }

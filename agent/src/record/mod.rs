@@ -47,7 +47,10 @@ impl Record {
 
     /// Stores a port that a plugin made or changed: with the attachment that made it, else with `attachment`.
     pub fn set_port(&mut self, attachment: usize, port: PortRecord) {
-        let maker = self.attachments.iter().position(|other| other.port.as_ref().is_some_and(|known| known.id == port.id));
+        let maker = self
+            .attachments
+            .iter()
+            .position(|other| other.port.as_ref().is_some_and(|known| known.id == port.id));
         if let Some(attachment) = self.attachments.get_mut(maker.unwrap_or(attachment)) {
             attachment.port = Some(port);
         }
@@ -114,8 +117,8 @@ pub struct Attachment {
     pub result: Option<Value>,
     /// The port, once the data plane has one.
     pub port: Option<PortRecord>,
-    /// The element of network-status, for an attachment of the meta-plugin.
-    pub status: Option<Value>,
+    /// Its elements of network-status, for an attachment of the meta-plugin.
+    pub status: Vec<Value>,
 }
 
 impl Attachment {
@@ -136,7 +139,10 @@ impl Attachment {
 
     /// The version in which its plugins speak.
     pub fn cni_version(&self) -> Version {
-        Version::ALL.into_iter().find(|version| version.as_str() == self.cni_version).unwrap_or(Version::NEWEST)
+        Version::ALL
+            .into_iter()
+            .find(|version| version.as_str() == self.cni_version)
+            .unwrap_or(Version::NEWEST)
     }
 }
 

@@ -21,8 +21,11 @@ impl PortPool {
     pub fn take(&self) -> Result<u32, CniError> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let free = (0..self.ports_max).find(|id| !used.contains(id)).ok_or_else(|| {
-            CniError::new(Code::TryAgain, format!("all {} ports of the data plane are in use", self.ports_max))
-                .because("raise --ports-max, or remove pods from this node")
+            CniError::new(
+                Code::TryAgain,
+                format!("all {} ports of the data plane are in use", self.ports_max),
+            )
+            .because("raise --ports-max, or remove pods from this node")
         })?;
         used.insert(free);
         Ok(free)

@@ -81,10 +81,14 @@ impl RecordStore {
 
 fn read(path: &Path) -> Result<Record, CniError> {
     let text = fs::read(path).map_err(|error| failed("read", path, &error))?;
-    let record: Record = serde_json::from_slice(&text).map_err(|error| failed("decode", path, &error.into()))?;
+    let record: Record =
+        serde_json::from_slice(&text).map_err(|error| failed("decode", path, &error.into()))?;
     if record.version != RECORD_VERSION {
-        return Err(CniError::new(Code::State, format!("record {} has version {}", path.display(), record.version))
-            .because(format!("this plexusd reads version {RECORD_VERSION}")));
+        return Err(CniError::new(
+            Code::State,
+            format!("record {} has version {}", path.display(), record.version),
+        )
+        .because(format!("this plexusd reads version {RECORD_VERSION}")));
     }
     Ok(record)
 }
@@ -125,7 +129,7 @@ mod tests {
         let attachment = serde_json::json!({
             "owner": {"single": {"pluginType": "macvlan"}}, "network": "n", "nad": null, "ifname": "net1",
             "isDefault": false, "config": {"big": 12_345_678_901_234_567_890_u64}, "cniVersion": "1.0.0",
-            "runtimeConfig": {}, "args": "", "path": [], "portId": 3, "ownsPort": true, "result": null, "port": null, "status": null,
+            "runtimeConfig": {}, "args": "", "path": [], "portId": 3, "ownsPort": true, "result": null, "port": null, "status": [],
         });
         Record {
             version: RECORD_VERSION,

@@ -57,7 +57,9 @@ pub(super) async fn hold(
 /// Passes one outcome on; when the shim is lost, the worker is told by the closed channel.
 async fn relay(stream: &UnixStream, to_worker: &SyncSender<ExecOutcome>) -> Result<(), CniError> {
     let wait = Duration::from_millis(DELEGATE_DEADLINE_MS) + OUTCOME_GRACE;
-    let outcome = timeout(wait, frame::read(stream)).await.map_err(|_| CniError::new(Code::Io, "the shim is silent"))??;
+    let outcome = timeout(wait, frame::read(stream))
+        .await
+        .map_err(|_| CniError::new(Code::Io, "the shim is silent"))??;
     to_worker.try_send(outcome).map_err(|_| CniError::new(Code::Internal, "nobody waits for this outcome"))
 }
 
@@ -86,7 +88,8 @@ impl Delegates for ShimDelegates {
         self.to_shim.blocking_send(request).map_err(|_| gone("the shim has gone"))?;
         let outcomes = self.outcomes.lock().map_err(|_| gone("an earlier execution ended by a panic"))?;
         let wait = Duration::from_millis(deadline_ms) + 2 * OUTCOME_GRACE;
-        let outcome = outcomes.recv_timeout(wait).map_err(|_| gone("the shim ended or went silent while it ran"))?;
+        let outcome =
+            outcomes.recv_timeout(wait).map_err(|_| gone("the shim ended or went silent while it ran"))?;
         call.interpret(&outcome)
     }
 }

@@ -34,7 +34,10 @@ pub(super) async fn read<T: DeserializeOwned>(stream: &UnixStream) -> Result<T, 
     read_with(stream, &mut Vec::new()).await
 }
 
-async fn read_with<T: DeserializeOwned>(stream: &UnixStream, descriptors: &mut Vec<OwnedFd>) -> Result<T, CniError> {
+async fn read_with<T: DeserializeOwned>(
+    stream: &UnixStream,
+    descriptors: &mut Vec<OwnedFd>,
+) -> Result<T, CniError> {
     let mut header = [0; HEADER_BYTES];
     fill(stream, &mut header, descriptors).await?;
     let length = wire::body_length(header)?;
@@ -49,11 +52,16 @@ async fn read_with<T: DeserializeOwned>(stream: &UnixStream, descriptors: &mut V
     wire::decode(&body)
 }
 
-async fn fill(stream: &UnixStream, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> Result<(), CniError> {
+async fn fill(
+    stream: &UnixStream,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> Result<(), CniError> {
     let mut filled = 0;
     while filled < buffer.len() {
         let receive = || receive(stream.as_fd(), &mut buffer[filled..]).map_err(std::io::Error::from);
-        let (count, received) = stream.async_io(Interest::READABLE, receive).await.map_err(|error| lost(&error))?;
+        let (count, received) =
+            stream.async_io(Interest::READABLE, receive).await.map_err(|error| lost(&error))?;
         if count == 0 {
             return Err(lost(&Errno::ECONNRESET.into()));
         }

@@ -38,8 +38,10 @@ pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
         }
         _ => {}
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    fs::set_permissions(path, Permissions::from_mode(0o600)).with_context(|| format!("cannot guard {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot guard {}", path.display()))?;
     Ok(listener)
 }
 
@@ -69,8 +71,9 @@ pub async fn run(listener: UnixListener, agent: Arc<Agent>, pool: Pool) {
 async fn serve(stream: UnixStream, agent: Arc<Agent>, pool: Pool) -> Result<(), CniError> {
     let peer = stream.peer_cred().map_err(|error| frame::lost(&error))?;
     if peer.uid() != 0 {
-        let refusal = CniError::new(Code::NotAuthorized, format!("user {} may not use this socket", peer.uid()))
-            .because("only root may");
+        let refusal =
+            CniError::new(Code::NotAuthorized, format!("user {} may not use this socket", peer.uid()))
+                .because("only root may");
         return frame::write(&stream, &Reply::Failed(refusal)).await;
     }
     let first = timeout(FIRST_FRAME_WAIT, frame::read_call(&stream)).await.map_err(|_| {

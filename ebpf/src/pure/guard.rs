@@ -15,7 +15,9 @@ use super::{
 /// Tags and reserved destinations are refused whatever the guard; addresses as far as the port's guard flags ask.
 #[inline(always)]
 pub fn inspect<F: Frame + ?Sized>(
-    frame: &F, ethernet: &Ethernet, port: &PortConfig,
+    frame: &F,
+    ethernet: &Ethernet,
+    port: &PortConfig,
 ) -> Result<(), DropReason> {
     if ethernet.is_tagged() {
         return Err(DropReason::Tagged);

@@ -1,0 +1,45 @@
+//! Default routes of a pod with several networks, in the kernel and in the results.
+
+use plexus_cni::CniError;
+use plexus_cni::default_route::{DefaultRoutePlan, default_of};
+use plexus_cni::result::Route;
+
+use super::Request;
+use crate::netlink::Netlink;
+use crate::record::Attachment;
+
+/// Carries the plans out: first every removal, then what is added, so that no family has two at once.
+pub(super) fn apply(
+    request: &Request<'_>,
+    attachments: &mut [Attachment],
+    plans: &[DefaultRoutePlan],
+) -> Result<(), CniError> {
+    if plans.iter().all(DefaultRoutePlan::is_empty) {
+        return Ok(());
+    }
+    let netlink = &request.sandbox()?.netlink;
+    for (attachment, plan) in attachments.iter().zip(plans) {
+        if let Some(link) = link(netlink, attachment)? {
+            for route in netlink.routes(link)?.iter().filter(|route| plan.removes(&route.dst)) {
+                netlink.delete_route(link, route)?;
+            }
+        }
+    }
+    for (attachment, plan) in attachments.iter_mut().zip(plans) {
+        if let Some(link) = link(netlink, attachment)? {
+            for gateway in &plan.adds {
+                netlink.add_route(link, &Route::new(default_of(*gateway), Some(*gateway)))?;
+            }
+        }
+        if let Some(mut result) = attachment.cni_result()? {
+            plan.rewrite(&mut result);
+            attachment.result = Some(result.to_value(attachment.cni_version()));
+        }
+    }
+    Ok(())
+}
+
+/// The attachment's interface; a plugin may make none (`disableContainerInterface`).
+fn link(netlink: &Netlink, attachment: &Attachment) -> Result<Option<u32>, CniError> {
+    Ok(netlink.link_by_name(&attachment.ifname)?.map(|link| link.index))
+}

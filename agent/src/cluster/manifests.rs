@@ -1,0 +1,159 @@
+//! Standalone mode: pods and networks from a directory of ordinary manifests, followed live.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use plexus_cni::nad::NetworkAttachmentDefinition;
+use plexus_cni::pod::Pod;
+use serde_json::Value;
+
+use super::{Catalog, Objects};
+
+/// Largest manifest file, in bytes.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Most files read.
+const FILES_MAX: usize = 10_000;
+/// Events that come within this after the first are one change.
+const SETTLE: Duration = Duration::from_millis(20);
+/// The directory is read again after this even without an event: some file systems send none.
+const RESCAN: Duration = Duration::from_secs(10);
+
+/// Reads the directory into `catalog` and follows its changes on a thread of its own.
+pub fn follow(dir: &Path, catalog: &Arc<Catalog>) -> anyhow::Result<()> {
+    let (sender, events) = channel();
+    let mut watcher = notify::recommended_watcher(move |_| {
+        // Nobody listens any more once the process ends.
+        sender.send(()).unwrap_or_default();
+    })?;
+    watcher
+        .watch(dir, RecursiveMode::NonRecursive)
+        .with_context(|| format!("cannot follow {}", dir.display()))?;
+    let mut source = Source { dir: dir.to_owned(), files: BTreeMap::new(), _watcher: watcher };
+    catalog.replace(source.scan()?);
+    let catalog = Arc::clone(catalog);
+    std::thread::Builder::new().name("manifests".into()).spawn(move || source.run(&events, &catalog))?;
+    Ok(())
+}
+
+struct Source {
+    dir: PathBuf,
+    /// What each file held when it could last be read.
+    files: BTreeMap<PathBuf, Objects>,
+    _watcher: RecommendedWatcher,
+}
+
+impl Source {
+    fn run(&mut self, events: &Receiver<()>, catalog: &Catalog) {
+        loop {
+            match events.recv_timeout(RESCAN) {
+                Ok(()) => while events.recv_timeout(SETTLE).is_ok() {},
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            match self.scan() {
+                Ok(objects) => catalog.replace(objects),
+                Err(error) => tracing::error!("{error:#}; pods and networks stay as they were"),
+            }
+        }
+    }
+
+    /// Reads all files; of one that cannot be read the last good content stays.
+    fn scan(&mut self) -> anyhow::Result<Objects> {
+        let entries =
+            fs::read_dir(&self.dir).with_context(|| format!("cannot list {}", self.dir.display()))?;
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.retain(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+        });
+        ensure!(paths.len() <= FILES_MAX, "{} holds more than {FILES_MAX} manifests", self.dir.display());
+        self.files.retain(|path, _| paths.contains(path));
+        for path in paths {
+            match read(&path) {
+                Ok(objects) => {
+                    self.files.insert(path, objects);
+                }
+                Err(error) => tracing::error!("{}: {error:#}; its last good content stays", path.display()),
+            }
+        }
+        let mut all = Objects::default();
+        for objects in self.files.values() {
+            all.pods.extend(objects.pods.clone());
+            all.nads.extend(objects.nads.clone());
+        }
+        Ok(all)
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Objects> {
+    let length = fs::metadata(path)?.len();
+    ensure!(length <= FILE_BYTES_MAX, "it has {length} bytes, at most {FILE_BYTES_MAX} are read");
+    parse(&fs::read_to_string(path)?)
+}
+
+/// The pods and networks of a manifest file with any number of documents; other kinds are passed over.
+fn parse(text: &str) -> anyhow::Result<Objects> {
+    let mut objects = Objects::default();
+    for document in serde_saphyr::from_multiple::<Value>(text)? {
+        take(document, &mut objects)?;
+    }
+    Ok(objects)
+}
+
+fn take(document: Value, objects: &mut Objects) -> anyhow::Result<()> {
+    let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default();
+    match kind {
+        "List" => {
+            for item in document.get("items").and_then(Value::as_array).into_iter().flatten() {
+                take(item.clone(), objects)?;
+            }
+        }
+        Pod::KIND => {
+            let pod: Pod = serde_json::from_value(document)?;
+            objects.pods.insert((pod.namespace.clone(), pod.name.clone()), pod);
+        }
+        NetworkAttachmentDefinition::KIND => {
+            let nad: NetworkAttachmentDefinition = serde_json::from_value(document)?;
+            objects.nads.insert((nad.namespace.clone(), nad.name.clone()), nad);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: n}\n";
+    const NAD: &str = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: mv}\nspec:\n  config: '{\"type\": \"macvlan\"}'\n";
+
+    #[test]
+    fn documents_and_lists_are_read_and_other_kinds_passed_over() {
+        let list = "kind: List\nitems:\n- {kind: Pod, metadata: {name: q}}\n- {kind: Service, metadata: {name: s}}\n";
+        let objects = parse(&format!("{POD}---\n{NAD}---\n{list}")).unwrap();
+        assert_eq!((objects.pods.len(), objects.nads.len()), (2, 1));
+        assert!(parse("kind: Pod\nmetadata: {name: ../x}\n").is_err());
+    }
+
+    #[test]
+    fn a_change_is_seen_and_a_broken_file_keeps_its_last_good_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = Arc::new(Catalog::default());
+        fs::write(dir.path().join("nad.yaml"), NAD).unwrap();
+        follow(dir.path(), &catalog).unwrap();
+        assert!(catalog.nad("default", "mv").is_some());
+        fs::write(dir.path().join("nad.yaml"), "{").unwrap();
+        fs::write(dir.path().join("pod.yaml"), POD).unwrap();
+        assert!(catalog.pod("n", "p", Instant::now() + Duration::from_secs(20)).is_some());
+        assert!(catalog.nad("default", "mv").is_some());
+    }
+}
