@@ -27,9 +27,7 @@ pub(super) fn pods(stage: &Stage, screen: &mut Screen, report: &mut DemoReport) 
     for (name, expected) in PODS {
         let pod = stage.host.pod(name)?;
         let outcome = stage.runtime.add(&pod, IFNAME, &stage.config)?;
-        outcome
-            .success()
-            .with_context(|| format!("ADD of {name}; the log ends:\n{}", stage.plexusd.log_tail()))?;
+        outcome.success().with_context(|| format!("ADD of {name}"))?;
         let full_name = format!("{}/{name}", pod.namespace);
         let interfaces: Vec<_> = agent::interfaces(stage, &full_name)?.iter().map(interface).collect();
         let in_kernel = pod.netns.interfaces()?;

@@ -21,7 +21,7 @@ pub(super) fn everything(
         let first = stage.runtime.del(&one.pod, IFNAME, &stage.config)?;
         first
             .success()
-            .with_context(|| format!("DEL of {name}; the log ends:\n{}", stage.plexusd.log_tail()))?;
+            .with_context(|| format!("DEL of {name}"))?;
         let second = stage.runtime.del(&one.pod, IFNAME, &stage.config)?;
         let inside: Vec<_> = one.interfaces.iter().map(|interface| interface.name.clone()).collect();
         let left: Vec<_> =

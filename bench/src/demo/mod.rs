@@ -34,7 +34,7 @@ use stage::Stage;
 pub(crate) fn verb(options: &DemoOptions, screen: &mut Screen) -> Result<ExitCode> {
     let mut report = DemoReport::new();
     let played = play(options, screen, &mut report);
-    if let Err(error) = &played {
+    if let Err(error) = played {
         screen.expect(false, "the demo cannot go on", &format!("{error:#}"));
     }
     report.end(screen);
@@ -43,7 +43,7 @@ pub(crate) fn verb(options: &DemoOptions, screen: &mut Screen) -> Result<ExitCod
         screen.note(&format!("report: {}", path.display()));
     }
     screen.verdict();
-    played.map(|()| if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// One act after the other; all of it is in namespaces that are gone when this returns.
