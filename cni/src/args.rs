@@ -76,6 +76,8 @@ fn wrong(why: String) -> CniError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -90,5 +92,23 @@ mod tests {
     fn a_duplicate_key_with_an_empty_value_does_not_hide_the_filled_one() {
         let args = CniArgs::parse("K8S_POD_NAME=a;K8S_POD_NAME=;K8S_POD_NAMESPACE=n").unwrap();
         assert_eq!(args.pod(), Some(("n", "a")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in any::<String>()) {
+            if let Ok(args) = CniArgs::parse(&text) {
+                prop_assert!(args.pairs().iter().all(|(key, value)| !key.is_empty() && !value.contains('=')));
+            }
+        }
+
+        #[test]
+        fn pairs_come_out_as_they_went_in(pairs in proptest::collection::vec(("[A-Z_]{1,8}", "[a-z0-9./:-]{0,8}"), 0..8)) {
+            let mut all = vec![("IgnoreUnknown".to_owned(), "1".to_owned())];
+            all.extend(pairs);
+            let text: Vec<String> = all.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let args = CniArgs::parse(&text.join(";")).unwrap();
+            prop_assert_eq!(args.pairs(), &all[..]);
+        }
     }
 }

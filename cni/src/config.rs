@@ -231,4 +231,15 @@ mod tests {
         let request = list.plugins[0].request(&list, &Object::new(), None);
         assert_eq!(Value::Object(request).to_string(), text);
     }
+
+    #[test]
+    fn c142_reserved_keys_do_not_pass_as_the_runtimes() {
+        let conf = json!({
+            "cniVersion": "1.0.0", "name": "n", "type": "x", "capabilities": {"mac": true},
+            "runtimeConfig": {"mac": "02:00:00:00:00:01"}, "prevResult": {}, "cni.dev/valid-attachments": [],
+        });
+        let list = parse(&conf).unwrap();
+        let request = list.plugins[0].request(&list, &Object::new(), None);
+        assert_eq!(Value::Object(request), json!({"cniVersion": "1.0.0", "name": "n", "type": "x"}));
+    }
 }

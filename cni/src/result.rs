@@ -270,6 +270,8 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -300,5 +302,55 @@ mod tests {
             CniResult::from_value(&json!({"ips": [{"address": "10.0.0.300/24"}]}), "prevResult").unwrap_err();
         assert_eq!(error.code, Code::Decoding);
         assert!(error.msg.contains("ips[0]") && error.msg.contains("address"), "{error}");
+    }
+
+    fn address() -> impl Strategy<Value = IpNet> {
+        (any::<IpAddr>(), 0..=128_u8)
+            .prop_map(|(ip, length)| IpNet::new(ip, if ip.is_ipv4() { length % 33 } else { length }).unwrap())
+    }
+
+    /// A result that every version can express.
+    fn plain_result() -> impl Strategy<Value = CniResult> {
+        let interface =
+            ("[a-z]{1,8}", proptest::option::of("[0-9a-f]{2}"), proptest::option::of("/[a-z]{1,8}"))
+                .prop_map(|(name, mac, sandbox)| Interface { name, mac, sandbox, ..Interface::default() });
+        let ip = (address(), proptest::option::of(any::<IpAddr>()), proptest::option::of(0..4_usize))
+            .prop_map(|(address, gateway, interface)| IpConfig {
+                address,
+                gateway,
+                interface,
+                extra: Object::new(),
+            });
+        let route =
+            (address(), proptest::option::of(any::<IpAddr>())).prop_map(|(dst, gw)| Route::new(dst, gw));
+        (
+            proptest::collection::vec(interface, 0..4),
+            proptest::collection::vec(ip, 0..4),
+            proptest::collection::vec(route, 0..4),
+        )
+            .prop_map(|(interfaces, ips, routes)| CniResult {
+                interfaces,
+                ips,
+                routes,
+                ..CniResult::default()
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn c044_c055_a_result_survives_every_version(result in plain_result()) {
+            for version in Version::ALL {
+                let value = result.to_value(version);
+                prop_assert_eq!(&value["cniVersion"], version.as_str());
+                prop_assert_eq!(&CniResult::from_value(&value, "prevResult").unwrap(), &result);
+            }
+        }
+
+        #[test]
+        fn no_document_makes_the_parser_panic(text in r#"[\[\]{}":,a-z0-9./ ]{0,60}"#) {
+            let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+            let nested = json!({"ips": [value], "interfaces": value, "routes": [{"dst": value}]});
+            prop_assert!(CniResult::from_value(&nested, "prevResult").is_err());
+        }
     }
 }

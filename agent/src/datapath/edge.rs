@@ -23,14 +23,14 @@ pub struct VlanEdge {
 impl VlanEdge {
     /// Attaches to the device with this ifindex in the thread's network namespace.
     ///
-    /// Received frames without the VLAN are dropped. VLAN insertion by the device is switched off, so that tags are
-    /// in the bytes of the frames, as on a wire.
+    /// Received frames without the VLAN are dropped. VLAN insertion and checksum offload of the device are switched
+    /// off, so that frames look as on a wire, and XDP at the other end of a veth works on them.
     pub fn attach(ifindex: u32, vlan: u16) -> Result<Self> {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoObject);
         }
         let name = device::name(ifindex)?;
-        device::send_tags_in_bytes(ifindex)?;
+        device::send_as_on_a_wire(ifindex)?;
         let mut loader = EbpfLoader::new();
         for (map, _) in MAPS {
             // The edge uses none of them.

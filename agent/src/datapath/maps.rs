@@ -171,6 +171,15 @@ impl Devices {
         self.map.set(port, ifindex, None, 0).map_err(map_error("DEVICES", "change"))
     }
 
+    /// Whether the port's entry leads to this device.
+    pub(super) fn holds(&self, port: u32, ifindex: u32) -> Result<bool> {
+        match self.map.get(port, 0) {
+            Ok(entry) => Ok(entry.if_index == ifindex),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(error) => Err(map_error("DEVICES", "read")(error)),
+        }
+    }
+
     /// Removes the entry; a missing one is fine.
     pub(super) fn remove(&mut self, pins: &super::pins::Pins, port: u32) -> Result<()> {
         // aya's DevMap has no removal, and does not lend its descriptor: the pin does.

@@ -29,6 +29,7 @@ mod ports;
 mod spec;
 mod state;
 mod sys;
+mod xdp_features;
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +42,7 @@ pub use self::{
     counters::PortCounters,
     error::{DatapathError, Result},
     hook::Hook,
-    spec::{DatapathOptions, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec},
+    spec::{DatapathOptions, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice},
     state::{HookState, NetworkState, PortState},
 };
 use self::{load::Programs, maps::Maps, pins::Pins};

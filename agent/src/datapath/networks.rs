@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use plexus_abi::{NO_DEVICE, NetworkConfig, UPLINK_UNTAGGED_IN_XDP, UplinkEntry, UplinkKey};
+use plexus_abi::{
+    NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig, UPLINK_XDP, UplinkEntry, UplinkKey,
+};
 
 use super::{
     Inner, device,
     error::{DatapathError, Result},
     hook::{Hook, LinkName},
     links,
-    spec::NetworkSpec,
+    spec::{NetworkSpec, XdpChoice},
     state::{HookState, NetworkState},
+    xdp_features::XdpFeatures,
 };
 
 impl Inner {
@@ -19,12 +22,16 @@ impl Inner {
         let config = NetworkConfig {
             uplink_ifindex: spec.uplink_ifindex.unwrap_or(NO_DEVICE),
             vlan: spec.vlan,
-            reserved: 0,
+            flags: match spec.xdp {
+                XdpChoice::Auto => 0,
+                XdpChoice::Always => NETWORK_XDP_ALWAYS,
+                XdpChoice::Never => NETWORK_XDP_NEVER,
+            },
         };
         let old = self.maps.networks.get(&spec.id)?;
         if let Some(ifindex) = spec.uplink_ifindex {
             self.check_owner(spec.id, ifindex, spec.vlan)?;
-            if let Err(error) = self.attach_uplink(ifindex) {
+            if let Err(error) = self.attach_uplink(ifindex, config.flags) {
                 self.release_uplink(ifindex)?;
                 return Err(error);
             }
@@ -54,10 +61,12 @@ impl Inner {
     /// Makes the VLANs that lead to a network exactly those that it and its ports use.
     pub(super) fn reconcile_uplinks(&mut self, network: u32) -> Result<()> {
         let mut wanted = BTreeSet::new();
+        let mut uses_xdp = false;
         if let Some(config) =
             self.maps.networks.get(&network)?.filter(|config| config.uplink_ifindex != NO_DEVICE)
         {
             wanted.insert((config.uplink_ifindex, config.vlan));
+            uses_xdp = self.xdp_refusal(config.uplink_ifindex, config.flags).is_none();
             for key in self.maps.members.keys()? {
                 if key.network == network {
                     wanted.insert((config.uplink_ifindex, key.vlan));
@@ -65,12 +74,13 @@ impl Inner {
             }
         }
         for (key, entry) in self.maps.uplinks.entries()? {
-            if entry.network == network && !wanted.remove(&(key.ifindex, key.vlan)) {
+            if entry.network == network && !wanted.contains(&(key.ifindex, key.vlan)) {
                 self.maps.uplinks.remove(&key)?;
             }
         }
         for (ifindex, vlan) in wanted {
-            let flags = if self.shows_untagged(ifindex) { UPLINK_UNTAGGED_IN_XDP } else { 0 };
+            // A device that takes tags out shows every VLAN as untagged to XDP: only tcx can tell them apart.
+            let flags = if uses_xdp && (vlan != 0 || shows_untagged(ifindex)) { UPLINK_XDP } else { 0 };
             self.maps
                 .uplinks
                 .set(&UplinkKey { ifindex, vlan, reserved: 0 }, &UplinkEntry { network, flags })?;
@@ -100,16 +110,32 @@ impl Inner {
         }
     }
 
-    /// tcx must work; XDP is faster where the driver has it, and its absence is remembered with the reason.
-    fn attach_uplink(&mut self, ifindex: u32) -> Result<()> {
+    /// tcx must work; XDP is faster where it fits, and its absence is remembered with the reason.
+    fn attach_uplink(&mut self, ifindex: u32, flags: u16) -> Result<()> {
         let tc = LinkName::Uplink { ifindex, hook: Hook::UplinkTc };
         links::ensure(&mut self.programs, &self.pins, tc, ifindex)?;
-        let xdp = LinkName::Uplink { ifindex, hook: Hook::UplinkXdp };
-        match links::ensure(&mut self.programs, &self.pins, xdp, ifindex) {
-            Ok(_) => self.xdp_refusals.remove(&ifindex),
+        if unwanted(ifindex, flags).is_some() {
+            return Ok(());
+        }
+        match self.attach_xdp(ifindex) {
+            Ok(()) => self.xdp_refusals.remove(&ifindex),
             Err(error) => self.xdp_refusals.insert(ifindex, error.to_string()),
         };
         Ok(())
+    }
+
+    fn attach_xdp(&mut self, ifindex: u32) -> Result<()> {
+        let hook = Hook::UplinkXdp;
+        if !XdpFeatures::of(ifindex)?.can_redirect() {
+            let reason = "its driver cannot redirect in XDP".into();
+            return Err(DatapathError::Attach { hook, ifindex, reason });
+        }
+        links::ensure(&mut self.programs, &self.pins, LinkName::Uplink { ifindex, hook }, ifindex).map(|_| ())
+    }
+
+    /// Why XDP does not deliver for a network with these flags, if it does not.
+    fn xdp_refusal(&self, ifindex: u32, flags: u16) -> Option<String> {
+        unwanted(ifindex, flags).map(String::from).or_else(|| self.xdp_refusals.get(&ifindex).cloned())
     }
 
     /// Detaches the uplink's programs if no network uses it.
@@ -123,11 +149,6 @@ impl Inner {
             self.pins.remove_link(LinkName::Uplink { ifindex, hook })?;
         }
         Ok(())
-    }
-
-    /// Whether an untagged frame in XDP is certainly untagged. Unknown counts as no: then tcx takes it.
-    fn shows_untagged(&self, ifindex: u32) -> bool {
-        matches!(device::strips_vlan_tags(ifindex), Ok(false))
     }
 
     pub(super) fn networks(&self) -> Result<Vec<NetworkState>> {
@@ -147,13 +168,13 @@ impl Inner {
                 let name = LinkName::Uplink { ifindex, hook };
                 let mut state = HookState::read(&self.programs, &self.pins, name, ifindex);
                 if hook == Hook::UplinkXdp
-                    && let Some(refusal) = self.xdp_refusals.get(&ifindex)
+                    && let Some(refusal) = self.xdp_refusal(ifindex, config.flags)
                 {
                     state.reason = Some(format!("{refusal}; tcx does its work"));
                 }
                 hooks.push(state);
             }
-            if config.vlan == 0 && !self.shows_untagged(ifindex) {
+            if config.vlan == 0 && !shows_untagged(ifindex) {
                 notes.push(format!(
                     "untagged frames go by tcx: ifindex {ifindex} takes VLAN tags out of frames, so XDP cannot tell \
                      them apart; `ethtool -K DEVICE rxvlan off` makes them go by XDP"
@@ -174,5 +195,21 @@ impl Inner {
         }
         ports.sort_unstable();
         Ok(ports)
+    }
+}
+
+/// Whether an untagged frame in XDP is certainly untagged. Unknown counts as no: then tcx takes it.
+fn shows_untagged(ifindex: u32) -> bool {
+    matches!(device::strips_vlan_tags(ifindex), Ok(false))
+}
+
+/// Why the network does without XDP on this device by choice.
+fn unwanted(ifindex: u32, flags: u16) -> Option<&'static str> {
+    if flags & NETWORK_XDP_NEVER != 0 {
+        Some("the network's configuration says never")
+    } else if flags & NETWORK_XDP_ALWAYS == 0 && device::is_veth(ifindex) {
+        Some("the uplink is a veth, and XDP would break packets whose sender left out the checksum")
+    } else {
+        None
     }
 }

@@ -16,6 +16,7 @@ use super::{
     policer,
     spec::{Guard, PolicerSpec, PortKind, PortSpec},
     state::{HookState, PortState},
+    xdp_features::XdpFeatures,
 };
 use crate::sandbox;
 
@@ -55,7 +56,7 @@ impl Inner {
         self.maps.ports.set(spec.id, *config)?;
         self.attach_port(spec)?;
         if let PortKind::Fastpath { network, vlan } = spec.kind {
-            self.maps.devices.set(spec.id, spec.ifindex)?;
+            self.open_to_xdp(spec.id, spec.ifindex)?;
             self.maps.fdb.set(&FdbKey { network, vlan, mac: spec.mac }, &FdbEntry { port: spec.id })?;
             self.join(spec.id, network, vlan)?;
             self.reconcile_uplinks(network)?;
@@ -103,6 +104,15 @@ impl Inner {
         match (spec.kind, spec.netns) {
             (PortKind::PodTap, Some(netns)) => sandbox::within(netns, || attach(self))?,
             _ => attach(self),
+        }
+    }
+
+    /// Lets XDP on the uplink send to the port if its device can take it; otherwise tcx does, and nothing is lost.
+    fn open_to_xdp(&mut self, id: u32, ifindex: u32) -> Result<()> {
+        if XdpFeatures::of(ifindex)?.can_receive() {
+            self.maps.devices.set(id, ifindex)
+        } else {
+            self.maps.devices.remove(&self.pins, id)
         }
     }
 
@@ -193,7 +203,7 @@ impl Inner {
         let hook = |hook: &Hook| {
             HookState::read(&self.programs, &self.pins, LinkName::Port { id, hook: *hook }, ifindex)
         };
-        let mut problems = Vec::new();
+        let (mut problems, mut notes) = (Vec::new(), Vec::new());
         if let PortKind::Fastpath { network, vlan } = kind {
             let owner = self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })?;
             if owner.is_none_or(|entry| entry.port != id) {
@@ -202,6 +212,9 @@ impl Inner {
             }
             if !self.members(network, vlan)?.contains(&id) {
                 problems.push(format!("the port gets no broadcasts of network {network}"));
+            }
+            if !self.maps.devices.holds(id, ifindex)? {
+                notes.push("frames from the uplink come by tcx, not by XDP: GRO was off in the pod".into());
             }
         }
         let [a, b, c, d, e, f] = config.mac;
@@ -218,6 +231,7 @@ impl Inner {
             egress: policer::read(&self.maps, id, Direction::FromPod)?,
             hooks: kind.hooks().iter().map(hook).collect(),
             problems,
+            notes,
         })
     }
 

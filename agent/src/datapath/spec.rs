@@ -40,6 +40,22 @@ pub struct NetworkSpec {
     pub uplink_ifindex: Option<u32>,
     /// The network's VLAN on the uplink, 0 for untagged.
     pub vlan: u16,
+    /// Whether XDP delivers what arrives on the uplink.
+    pub xdp: XdpChoice,
+}
+
+/// Whether XDP on the uplink delivers to pods. tcx always stands behind it and takes what XDP does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpChoice {
+    /// Where the driver can redirect natively, but not on a veth: machines behind a veth leave checksums for the
+    /// receiver to skip, XDP loses that note, and the pod would drop their packets.
+    #[default]
+    Auto,
+    /// Where the driver can redirect natively, veth included: the machines behind it compute their checksums.
+    Always,
+    /// Never.
+    Never,
 }
 
 impl NetworkSpec {

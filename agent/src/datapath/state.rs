@@ -80,6 +80,8 @@ pub struct PortState {
     pub hooks: Vec<HookState>,
     /// What is wrong beyond the hooks: entries of the forwarding database that are missing.
     pub problems: Vec<String>,
+    /// What people should know about the way frames take.
+    pub notes: Vec<String>,
 }
 
 impl PortState {

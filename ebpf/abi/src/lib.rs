@@ -23,8 +23,8 @@ pub use drop_reason::{DROP_SLOTS, DropReason};
 pub use fdb::{FdbEntry, FdbKey};
 pub use layout::ABI_HASH;
 pub use network::{
-    MAX_MEMBERS, Members, MembersKey, NO_DEVICE, NetworkConfig, UPLINK_UNTAGGED_IN_XDP, UplinkEntry,
-    UplinkKey,
+    MAX_MEMBERS, Members, MembersKey, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig,
+    UPLINK_XDP, UplinkEntry, UplinkKey,
 };
 pub use policer::{
     COST_SHIFT, Direction, PolicerConfig, PolicerState, TICKS_PER_NS_SHIFT, UNIT_SHIFT, policer_index,

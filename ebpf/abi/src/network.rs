@@ -6,8 +6,13 @@ pub const MAX_MEMBERS: usize = 256;
 /// `NetworkConfig::uplink_ifindex` of a network without uplink.
 pub const NO_DEVICE: u32 = 0;
 
-/// `UplinkEntry::flags`: an untagged frame in XDP is really untagged, because the device does not strip tags.
-pub const UPLINK_UNTAGGED_IN_XDP: u32 = 1;
+/// `NetworkConfig::flags`: XDP on the uplink even where the agent would not choose it.
+pub const NETWORK_XDP_ALWAYS: u16 = 1;
+/// `NetworkConfig::flags`: no XDP on the uplink for this network.
+pub const NETWORK_XDP_NEVER: u16 = 2;
+
+/// `UplinkEntry::flags`: XDP delivers for this VLAN; otherwise it lets the frames pass to tcx.
+pub const UPLINK_XDP: u32 = 1;
 
 shared! {
     /// What a network looks like from a pod.
@@ -16,8 +21,8 @@ shared! {
         pub uplink_ifindex: u32,
         /// The network's own VLAN on the uplink, 0 for untagged.
         pub vlan: u16,
-        /// Zero.
-        pub reserved: u16,
+        /// `NETWORK_*` flags.
+        pub flags: u16,
     }
 }
 

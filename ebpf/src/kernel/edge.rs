@@ -9,7 +9,7 @@ use crate::pure::ethernet::{Ethernet, Tag};
 /// Tags a frame that the machine sends.
 #[inline(always)]
 pub fn push(ctx: &TcContext) -> Verdict {
-    if vlan::push(&Skb::new(ctx), Tag { control: edge_vlan() }) {
+    if vlan::push(&Skb::new(ctx), Tag::new(edge_vlan())) {
         Verdict::Pass
     } else {
         Verdict::Drop(DropReason::UplinkFailed)
@@ -20,13 +20,12 @@ pub fn push(ctx: &TcContext) -> Verdict {
 #[inline(always)]
 pub fn pop(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
-    let tag = match skb.metadata_tag() {
-        Some((_, tag)) => Some(tag),
-        None => Ethernet::parse(&skb).and_then(|ethernet| ethernet.tag),
-    };
-    match tag {
-        Some(tag) if tag.vlan() == edge_vlan() && vlan::pop(&skb) => Verdict::Pass,
-        _ => Verdict::Drop(DropReason::Tagged),
+    let Some(ethernet) = Ethernet::parse(&skb) else { return Verdict::Drop(DropReason::Malformed) };
+    let tag = skb.tag(&ethernet);
+    if tag.is_present && tag.vlan() == edge_vlan() && vlan::pop(&skb) {
+        Verdict::Pass
+    } else {
+        Verdict::Drop(DropReason::Tagged)
     }
 }
 

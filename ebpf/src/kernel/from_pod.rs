@@ -25,7 +25,7 @@ pub fn forward(ctx: &TcContext) -> Verdict {
 
 #[inline(always)]
 fn accept(skb: &Skb<'_>, id: u32, port: &PortConfig) -> Result<(Ethernet, Wire), DropReason> {
-    if skb.metadata_tag().is_some() {
+    if skb.has_metadata_tag() {
         return Err(DropReason::Tagged);
     }
     let ethernet = Ethernet::parse(skb).ok_or(DropReason::Malformed)?;
@@ -68,7 +68,7 @@ fn to_all(skb: &Skb<'_>, id: u32, port: &PortConfig, wire: Wire) -> Verdict {
 
 #[inline(always)]
 fn out(skb: &Skb<'_>, id: u32, port: &PortConfig, uplink: u32) -> Verdict {
-    if port.vlan != 0 && !vlan::push(skb, Tag { control: port.vlan }) {
+    if port.vlan != 0 && !vlan::push(skb, Tag::new(port.vlan)) {
         return counters::drop(id, DropReason::UplinkFailed);
     }
     Verdict::ToDevice(uplink)

@@ -4,11 +4,11 @@ use aya_ebpf::{
     bindings::xdp_action::XDP_DROP,
     programs::{TcContext, XdpContext},
 };
-use plexus_abi::{Direction, DropReason, UPLINK_UNTAGGED_IN_XDP, Verdict};
+use plexus_abi::{Direction, DropReason, UPLINK_XDP, Verdict};
 
 use super::{counters, fdb, flood, maps::DEVICES, policer, skb::Skb, vlan, xdp::Buffer};
 use crate::pure::{
-    ethernet::{ETHERTYPE_VLAN, Ethernet, TAG_BYTES, Tag},
+    ethernet::{Ethernet, TAG_BYTES, Tag},
     wire::Wire,
 };
 
@@ -23,28 +23,29 @@ pub fn forward_xdp(ctx: &XdpContext) -> Verdict {
 }
 
 #[inline(always)]
-fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Option<Tag>)> {
+fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Tag)> {
     let ethernet = Ethernet::parse(buffer)?;
     if ethernet.is_group() {
         return None;
     }
-    let vlan = ethernet.tag.map_or(0, Tag::vlan);
+    let vlan = ethernet.tag.vlan();
     let uplink = fdb::uplink(buffer.ifindex(), vlan)?;
-    // A device that strips tags shows every VLAN as untagged here; tcx sees the tag in the metadata.
-    if ethernet.tag.is_none() && uplink.flags & UPLINK_UNTAGGED_IN_XDP == 0 {
+    if uplink.flags & UPLINK_XDP == 0 {
         return None;
     }
     let port = fdb::owner(uplink.network, vlan, ethernet.destination)?;
+    // A port whose device cannot take redirected frames has no entry: tcx delivers to it.
+    DEVICES.get_ifindex(port)?;
     Some((port, ethernet.tag))
 }
 
 #[inline(always)]
-fn deliver_xdp(ctx: &XdpContext, port: u32, tag: Option<Tag>, bytes: u32) -> Verdict {
-    let wire = Wire::single(if tag.is_some() { bytes.wrapping_sub(TAG_BYTES) } else { bytes });
+fn deliver_xdp(ctx: &XdpContext, port: u32, tag: Tag, bytes: u32) -> Verdict {
+    let wire = Wire::single(if tag.is_present { bytes.wrapping_sub(TAG_BYTES) } else { bytes });
     if !policer::admit(port, Direction::ToPod, wire.bytes) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
-    if tag.is_some() && !vlan::pop_xdp(ctx) {
+    if tag.is_present && !vlan::pop_xdp(ctx) {
         return counters::drop(port, DropReason::DeliveryFailed);
     }
     if DEVICES.redirect(port, u64::from(XDP_DROP)).is_err() {
@@ -59,13 +60,11 @@ fn deliver_xdp(ctx: &XdpContext, port: u32, tag: Option<Tag>, bytes: u32) -> Ver
 pub fn forward_skb(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let Some(ethernet) = Ethernet::parse(&skb) else { return Verdict::Pass };
-    let tag = match skb.metadata_tag() {
-        Some((ETHERTYPE_VLAN, tag)) => Some(tag),
-        // Service tags are nobody's here.
-        Some(_) => return Verdict::Pass,
-        None => ethernet.tag,
-    };
-    let vlan = tag.map_or(0, Tag::vlan);
+    if skb.has_service_tag() {
+        return Verdict::Pass;
+    }
+    let tag = skb.tag(&ethernet);
+    let vlan = tag.vlan();
     let Some(uplink) = fdb::uplink(skb.ifindex(), vlan) else { return Verdict::Pass };
     let wire = skb.wire(&ethernet);
     if ethernet.is_group() {
@@ -75,7 +74,7 @@ pub fn forward_skb(ctx: &TcContext) -> Verdict {
     if !policer::admit(port, Direction::ToPod, wire.bytes) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
-    if tag.is_some() && !vlan::pop(&skb) {
+    if tag.is_present && !vlan::pop(&skb) {
         return counters::drop(port, DropReason::DeliveryFailed);
     }
     counters::to_pod(port, wire);
@@ -83,11 +82,11 @@ pub fn forward_skb(ctx: &TcContext) -> Verdict {
 }
 
 #[inline(always)]
-fn flood_skb(skb: &Skb<'_>, network: u32, tag: Option<Tag>, wire: Wire) -> Verdict {
-    let Some(tag) = tag else {
+fn flood_skb(skb: &Skb<'_>, network: u32, tag: Tag, wire: Wire) -> Verdict {
+    if !tag.is_present {
         flood::to_members(skb, network, 0, flood::NOBODY, wire);
         return Verdict::Pass;
-    };
+    }
     if !vlan::pop(skb) {
         return Verdict::Pass;
     }

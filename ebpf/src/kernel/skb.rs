@@ -10,7 +10,7 @@ use aya_ebpf::{
 use plexus_abi::{Verdict, port_ifindex};
 
 use crate::pure::{
-    ethernet::{Ethernet, TAG_BYTES, Tag},
+    ethernet::{ETHERTYPE_VLAN, Ethernet, TAG_BYTES, Tag},
     frame::Frame,
     wire::{self, Wire},
 };
@@ -40,21 +40,29 @@ impl<'a> Skb<'a> {
         self.0.len
     }
 
-    /// The VLAN tag that the device or the sender put beside the frame's bytes, with its protocol in host order.
+    /// Whether the device or the sender put a VLAN tag beside the frame's bytes.
     #[inline(always)]
-    pub(crate) fn metadata_tag(&self) -> Option<(u16, Tag)> {
-        if self.0.vlan_present == 0 {
-            return None;
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "both fields hold 16 bits")]
-        let (protocol, control) = (self.0.vlan_proto as u16, self.0.vlan_tci as u16);
-        Some((u16::from_be(protocol), Tag { control }))
+    pub(crate) fn has_metadata_tag(&self) -> bool {
+        self.0.vlan_present != 0
+    }
+
+    /// Whether that tag is a service tag (802.1ad), which no network uses.
+    #[inline(always)]
+    pub(crate) fn has_service_tag(&self) -> bool {
+        self.has_metadata_tag() && self.0.vlan_proto != u32::from(ETHERTYPE_VLAN.to_be())
+    }
+
+    /// The outermost tag: beside the bytes, else among them.
+    #[inline(always)]
+    pub(crate) fn tag(&self, ethernet: &Ethernet) -> Tag {
+        #[expect(clippy::cast_possible_truncation, reason = "the field holds 16 bits")]
+        if self.has_metadata_tag() { Tag::new(self.0.vlan_tci as u16) } else { ethernet.tag }
     }
 
     /// What the frame weighs on the wire without its tag.
     #[inline(always)]
     pub(crate) fn wire(&self, ethernet: &Ethernet) -> Wire {
-        let tag_bytes = if ethernet.tag.is_some() { TAG_BYTES } else { 0 };
+        let tag_bytes = if ethernet.tag.is_present { TAG_BYTES } else { 0 };
         let bytes = self.0.len - tag_bytes;
         if self.0.gso_segs <= 1 {
             return Wire::single(bytes);

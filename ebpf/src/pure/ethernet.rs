@@ -22,15 +22,28 @@ pub const TAG_BYTES: u32 = 4;
 
 const VLAN_ID_MASK: u16 = 0x0fff;
 
-/// A VLAN tag: 802.1Q, with its priority bits.
+/// An 802.1Q tag with its priority bits, or none.
+///
+/// No `Option`: LLVM may spill its undefined payload, which the kernel's verifier refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
-    /// Priority, drop-eligible bit and VLAN id as on the wire.
+    /// Priority, drop-eligible bit and VLAN id as on the wire; 0 without a tag.
     pub control: u16,
+    /// Whether there is a tag.
+    pub is_present: bool,
 }
 
 impl Tag {
-    /// The VLAN id; 0 is a priority tag, which means untagged.
+    /// No tag.
+    pub const NONE: Self = Self { control: 0, is_present: false };
+
+    /// A tag as on the wire.
+    #[inline]
+    pub const fn new(control: u16) -> Self {
+        Self { control, is_present: true }
+    }
+
+    /// The VLAN id; 0 is no tag or a priority tag, and both mean untagged.
     #[inline]
     pub const fn vlan(self) -> u16 {
         self.control & VLAN_ID_MASK
@@ -44,8 +57,8 @@ pub struct Ethernet {
     pub destination: [u8; 6],
     /// Source MAC.
     pub source: [u8; 6],
-    /// The outermost 802.1Q tag, if it is in the frame's bytes.
-    pub tag: Option<Tag>,
+    /// The outermost 802.1Q tag in the frame's bytes.
+    pub tag: Tag,
     /// EtherType after that tag.
     pub ethertype: u16,
     /// Where the EtherType's payload starts.
@@ -60,13 +73,13 @@ impl Ethernet {
         let mut header = Self {
             destination: [d0, d1, d2, d3, d4, d5],
             source: [s0, s1, s2, s3, s4, s5],
-            tag: None,
+            tag: Tag::NONE,
             ethertype: u16::from_be_bytes([e0, e1]),
             payload: HEADER_BYTES,
         };
         if header.ethertype == ETHERTYPE_VLAN {
             let [c0, c1, e0, e1] = frame.read::<4>(HEADER_BYTES)?;
-            header.tag = Some(Tag { control: u16::from_be_bytes([c0, c1]) });
+            header.tag = Tag::new(u16::from_be_bytes([c0, c1]));
             header.ethertype = u16::from_be_bytes([e0, e1]);
             header.payload = HEADER_BYTES + TAG_BYTES;
         }
@@ -82,7 +95,7 @@ impl Ethernet {
     /// Whether a tag of any kind is in the frame's bytes.
     #[inline]
     pub const fn is_tagged(&self) -> bool {
-        self.tag.is_some()
+        self.tag.is_present
             || self.ethertype == ETHERTYPE_SERVICE_VLAN
             || self.ethertype == ETHERTYPE_OLD_SERVICE_VLAN
     }

@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 use crate::pipes::{self, PipesEnd, Said};
 
 /// How often a plugin that is being replaced on disk is started again (C146).
-const BUSY_TRIES_MAX: u32 = 10;
+const BUSY_TRIES_MAX: u32 = 50;
 /// The pause between two of these, in milliseconds.
 const BUSY_PAUSE_MS: u64 = 100;
 

@@ -127,3 +127,53 @@ fn converse(call: &ShimCall, fds: &[OwnedFd], connect_ms: u64, deadline: Deadlin
 fn own_netns_is_allowed() -> bool {
     std::env::var("CNI_NETNS_OVERRIDE").is_ok_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use plexus_cni::env::Environment;
+    use plexus_cni::stdin::StdinConfig;
+
+    use super::*;
+
+    /// A call to an agent that listens and never says anything.
+    fn stalled(command: &str) -> (ShimCall, UnixListener, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        let listener = UnixListener::bind(at("sock")).unwrap();
+        let environment = Environment::read(|key| match key {
+            "CNI_COMMAND" => Some(command.to_owned()),
+            "CNI_CONTAINERID" | "CNI_IFNAME" | "CNI_NETNS" => Some("x".to_owned()),
+            _ => None,
+        })
+        .unwrap();
+        let text = br#"{"cniVersion":"1.1.0","name":"n","type":"plexus"}"#;
+        let config = StdinConfig::parse(text, environment.command).unwrap();
+        let call = ShimCall::new(environment, config, |key| match key {
+            "PLEXUS_SOCKET" => Some(at("sock")),
+            _ => Some(at("state")),
+        })
+        .unwrap();
+        (call, listener, directory)
+    }
+
+    #[test]
+    fn c034_an_agent_that_stalls_ends_in_code_11_at_the_deadline() {
+        let (call, _listener, _directory) = stalled("ADD");
+        let trouble = converse(&call, &[], 50, Deadline::in_ms(50)).err().unwrap();
+        assert!(matches!(&trouble, Trouble::Agent(AgentError::TimedOut)));
+        assert_eq!(trouble.explain(&call, Code::TryAgain).code, Code::TryAgain);
+    }
+
+    #[test]
+    fn c034_an_agent_whose_queue_is_full_ends_in_code_11_too() {
+        let (call, _listener, _directory) = stalled("ADD");
+        // Nobody accepts: at some point connecting itself has to wait.
+        let held: Vec<_> =
+            (0..5_000).map_while(|_| Agent::connect(&call.socket, 1, Deadline::in_ms(50)).ok()).collect();
+        assert!(held.len() < 5_000, "the backlog has no end");
+        let trouble = converse(&call, &[], 10, Deadline::in_ms(50)).err().unwrap();
+        assert_eq!(trouble.explain(&call, Code::TryAgain).code, Code::TryAgain);
+    }
+}

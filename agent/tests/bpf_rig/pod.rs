@@ -1,0 +1,128 @@
+//! Network namespaces with a device and a UDP socket: pods, and machines outside.
+
+use std::{
+    fs::File,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use nix::sched::{CloneFlags, unshare};
+use plexus_abi::port_ifindex;
+use plexus_agent::{
+    datapath::{Guard, PortKind, PortSpec, device},
+    sandbox::within,
+};
+
+use super::{ifindex, ip, netns_path};
+
+/// Where every machine of the tests listens.
+pub(crate) const PORT: u16 = 4000;
+
+/// A network namespace with one device, `eth0`.
+pub(crate) struct Machine {
+    pub(crate) netns: OwnedFd,
+    pub(crate) mac: [u8; 6],
+    pub(crate) addresses: Vec<IpAddr>,
+    socket: Option<UdpSocket>,
+}
+
+impl Machine {
+    /// An empty namespace.
+    pub(crate) fn new(number: u8) -> Self {
+        let thread = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("unshare");
+            OwnedFd::from(File::open("/proc/thread-self/ns/net").expect("netns"))
+        });
+        let netns = thread.join().expect("netns thread");
+        Self { netns, mac: [2, 0, 0, 0, 0, number], addresses: Vec::new(), socket: None }
+    }
+
+    /// A machine behind a veth whose end here is `host_device` with index `host_ifindex` (0: any).
+    pub(crate) fn behind(number: u8, host_device: &str, host_ifindex: u32) -> Self {
+        let mut machine = Self::new(number);
+        let index = if host_ifindex == 0 { String::new() } else { format!("index {host_ifindex}") };
+        let [a, b, c, d, e, f] = machine.mac;
+        let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+        let netns = netns_path(&machine.netns);
+        ip(&format!(
+            "link add name {host_device} {index} type veth peer name eth0 address {mac} netns {netns}"
+        ));
+        ip(&format!("link set {host_device} up"));
+        machine.configure(number);
+        machine
+    }
+
+    /// Addresses, GRO and a socket on `eth0`.
+    pub(crate) fn configure(&mut self, number: u8) {
+        let addresses = [format!("10.9.0.{number}"), format!("fd09::{number:x}")];
+        self.inside(|| {
+            ip("link set lo up");
+            ip("link set eth0 up");
+            device::enable_gro(ifindex("eth0")).expect("GRO");
+            ip(&format!("addr add {}/24 dev eth0", addresses[0]));
+            ip(&format!("addr add {}/64 dev eth0 nodad", addresses[1]));
+        });
+        self.addresses = addresses.iter().map(|address| address.parse().expect("address")).collect();
+        let socket = self.inside(|| UdpSocket::bind(("::", PORT)).expect("bind"));
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+        self.socket = Some(socket);
+    }
+
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        within(self.netns.as_fd(), work).expect("enter")
+    }
+
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        self.socket.as_ref().expect("a configured machine")
+    }
+
+    pub(crate) fn v4(&self) -> IpAddr {
+        self.addresses[0]
+    }
+
+    pub(crate) fn v6(&self) -> IpAddr {
+        self.addresses[1]
+    }
+
+    pub(crate) fn send(&self, to: IpAddr, text: &str) {
+        let to = match to {
+            IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
+            IpAddr::V6(_) => to,
+        };
+        self.socket().send_to(text.as_bytes(), SocketAddr::new(to, PORT)).expect("send");
+    }
+
+    /// The next datagram; a generous limit ends a test that would hang.
+    pub(crate) fn receive(&self) -> Option<String> {
+        let mut buffer = [0; 2048];
+        let (bytes, _) = self.socket().recv_from(&mut buffer).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..bytes]).into_owned())
+    }
+
+    /// Sends until it arrives, because the first datagram waits for address resolution and may be lost.
+    pub(crate) fn reaches(&self, other: &Self, to: IpAddr) {
+        let text = format!("{:?} to {to}", self.mac);
+        self.send(to, &text);
+        assert_eq!(other.receive().as_deref(), Some(text.as_str()), "from {:?} to {to}", self.mac);
+    }
+
+    pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
+        self.netns.as_fd()
+    }
+}
+
+/// A fastpath pod's port specification.
+pub(crate) fn fastpath<'a>(id: u32, machine: &'a Machine, network: u32, vlan: u16) -> PortSpec<'a> {
+    PortSpec {
+        id,
+        kind: PortKind::Fastpath { network, vlan },
+        ifindex: port_ifindex(id),
+        mac: machine.mac,
+        ips: machine.addresses.clone(),
+        guard: Guard { mac: true, ip: true },
+        ingress: None,
+        egress: None,
+        netns: None,
+    }
+}
