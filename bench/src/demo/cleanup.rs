@@ -19,9 +19,7 @@ pub(super) fn everything(
     for one in pods.drain(..) {
         let name = one.pod.name.clone();
         let first = stage.runtime.del(&one.pod, IFNAME, &stage.config)?;
-        first
-            .success()
-            .with_context(|| format!("DEL of {name}"))?;
+        first.success().with_context(|| format!("DEL of {name}"))?;
         let second = stage.runtime.del(&one.pod, IFNAME, &stage.config)?;
         let inside: Vec<_> = one.interfaces.iter().map(|interface| interface.name.clone()).collect();
         let left: Vec<_> =
