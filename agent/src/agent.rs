@@ -9,7 +9,7 @@ use plexus_cni::{CniError, Code};
 use crate::cluster::{Catalog, follow};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::locks::Locks;
-use crate::record::{PortPool, RecordStore, boot_id};
+use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
 use crate::settings::Settings;
 
 /// Settings, state and data plane, shared by all workers.
@@ -22,6 +22,8 @@ pub struct Agent {
     pub records: RecordStore,
     /// Port ids.
     pub ports: PortPool,
+    /// Fastpath networks with members.
+    pub networks: NetworkPool,
     /// Programs and maps.
     pub datapath: Datapath,
     /// Pods and networks; without a source only what a call's config names can be attached.
@@ -36,8 +38,11 @@ impl Agent {
     /// Reads the records and takes over what an earlier process left in the kernel.
     pub fn open(settings: Settings) -> Result<Self, CniError> {
         let records = RecordStore::open(Path::new(&settings.state_dir))?;
-        let used = records.all();
-        let used = used
+        let boot_id = boot_id()?;
+        let known = records.all();
+        let networks =
+            NetworkPool::new(known.iter().filter(|record| record.boot_id == boot_id).map(|record| &**record));
+        let used = known
             .iter()
             .flat_map(|record| record.attachments.iter().filter_map(|attachment| attachment.port_id));
         let ports = PortPool::new(settings.ports_max, used);
@@ -48,9 +53,10 @@ impl Agent {
         let catalog = settings.manifests.as_deref().map(catalog).transpose()?;
         Ok(Self {
             catalog,
-            boot_id: boot_id()?,
+            boot_id,
             records,
             ports,
+            networks,
             datapath,
             locks: Locks::default(),
             started: Instant::now(),

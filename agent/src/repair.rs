@@ -2,13 +2,55 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
 
-use plexus_cni::CniError;
+use plexus_cni::env::Command;
+use plexus_cni::limits::REQUEST_DEADLINE_MS;
+use plexus_cni::meta::META_TYPE;
+use plexus_cni::wire::{CniCall, WIRE_VERSION};
+use plexus_cni::{CniError, Version};
+use serde_json::json;
 
 use crate::agent::Agent;
+use crate::datapath::{NetworkSpec, XdpChoice};
+use crate::delegate::NoShim;
 use crate::netlink::Netlink;
 use crate::plugin::Sandbox;
-use crate::record::{PortKind, PortRecord, Record};
+use crate::record::{Attachment, NetworkKey, Owner, PortKind, PortRecord, Record};
+use crate::worker;
+
+/// Releases what containers of an earlier boot hold: their links are gone, their addresses are not. What a foreign
+/// plugin has to release waits for the runtime's DEL.
+pub fn release_earlier_boots(agent: &Agent, host: &Netlink) {
+    for record in agent.records.all().iter().filter(|record| record.boot_id != agent.boot_id) {
+        for attachment in record.attachments.iter().rev() {
+            let deadline = Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS);
+            let outcome = worker::serve(agent, host, &del_of(record, attachment), None, &NoShim, deadline);
+            if let Err(error) = outcome {
+                tracing::warn!(container = record.container_id, %error, "an attachment of an earlier boot stays");
+            }
+        }
+    }
+}
+
+/// The DEL that would end an attachment.
+fn del_of(record: &Record, attachment: &Attachment) -> CniCall {
+    let (plugin_type, ifname) = match &attachment.owner {
+        Owner::Meta { ifname } => (META_TYPE, ifname),
+        Owner::Single { plugin_type } => (&**plugin_type, &attachment.ifname),
+    };
+    let version = Version::NEWEST.as_str();
+    CniCall {
+        wire_version: WIRE_VERSION,
+        command: Command::Del,
+        container_id: record.container_id.clone(),
+        netns: None,
+        ifname: ifname.clone(),
+        args: String::new(),
+        path: Vec::new(),
+        config: json!({"cniVersion": version, "name": attachment.network, "type": plugin_type}).to_string(),
+    }
+}
 
 /// Compares records and data plane: ports that no record knows are removed, ports that are lost are built again.
 pub fn repair(agent: &Agent, host: &Netlink) {
@@ -23,6 +65,19 @@ pub fn repair(agent: &Agent, host: &Netlink) {
             Err(error) => tracing::error!(port = id, %error, "a port that no record knows stays"),
         }
     }
+    let networks = agent.networks.all();
+    for network in agent.datapath.networks().unwrap_or_default() {
+        if networks.iter().all(|(id, _)| *id != network.id)
+            && let Err(error) = agent.datapath.remove_network(network.id)
+        {
+            tracing::error!(network = network.id, %error, "a network that no record knows stays");
+        }
+    }
+    for (id, key) in networks {
+        if let Err(error) = restore_network(agent, host, id, &key) {
+            tracing::error!(network = key.name, %error, "a network cannot be built again");
+        }
+    }
     for record in records.iter().filter(|record| record.boot_id == agent.boot_id) {
         for port in record.attachments.iter().filter_map(|attachment| attachment.port.as_ref()) {
             if let Err(error) = restore(agent, host, record, port) {
@@ -30,6 +85,16 @@ pub fn repair(agent: &Agent, host: &Netlink) {
             }
         }
     }
+    if let Err(error) = agent.datapath.finish_migration() {
+        tracing::error!(%error, "pins of an earlier release stay");
+    }
+}
+
+fn restore_network(agent: &Agent, host: &Netlink, id: u32, key: &NetworkKey) -> Result<(), CniError> {
+    let uplink = key.uplink.as_deref().map(|name| host.link_by_name(name)).transpose()?.flatten();
+    let uplink_ifindex = uplink.map(|uplink| uplink.index);
+    let spec = NetworkSpec { id, uplink_ifindex, vlan: key.vlan, xdp: XdpChoice::Auto };
+    agent.datapath.upsert_network(&spec).map_err(Into::into)
 }
 
 fn restore(agent: &Agent, host: &Netlink, record: &Record, port: &PortRecord) -> Result<(), CniError> {

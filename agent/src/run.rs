@@ -19,6 +19,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let socket = settings.socket.clone();
     let agent = Arc::new(Agent::open(settings).context("plexusd cannot start")?);
     let host = Netlink::open()?;
+    repair::release_earlier_boots(&agent, &host);
     repair::repair(&agent, &host);
     spool::replay(&agent, &host, &NoShim);
     drop(host);

@@ -10,6 +10,7 @@ pub mod config;
 pub mod default_route;
 pub mod env;
 pub mod error;
+pub mod hash;
 pub mod json;
 pub mod limits;
 pub mod manifest;

@@ -77,6 +77,8 @@ impl DaemonSetup {
         command.arg("--manifests").arg(&self.manifests).arg("--state-dir").arg(&self.state_dir);
         command.arg("--socket").arg(&self.socket).arg("--bpffs").arg(&self.bpffs);
         command.arg("--bin-dir").arg(&self.bin_dir).args(&self.arguments);
+        // The log is a file.
+        command.env("NO_COLOR", "1");
         command.envs(self.variables.iter().cloned()).stdin(Stdio::null()).stdout(log).stderr(errors);
         command.spawn().map_err(LabError::io(format!("start {} by setpriv", self.plexusd.display())))
     }

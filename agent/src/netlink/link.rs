@@ -5,8 +5,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecUnspec, InetDevConf, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoMacVlan,
-    InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoBridge, InfoBridgePort, InfoData,
+    InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage, MacVlanMode,
 };
 use nix::errno::Errno;
 
@@ -217,6 +218,15 @@ impl Netlink {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::AfSpecUnspec(vec![inet]));
         self.change(index, message, || format!("set arp_notify of link {index}"))
+    }
+
+    /// Keeps the link from making itself an IPv6 link-local address and speaking with it: the host's end of a pod's
+    /// veth is no station of the network.
+    pub fn disable_link_local(&self, index: u32) -> Result<(), NetlinkError> {
+        let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::AfSpecUnspec(vec![inet6]));
+        self.change(index, message, || format!("disable link-local addresses of link {index}"))
     }
 
     fn change(

@@ -6,6 +6,7 @@
 mod address;
 mod link;
 mod route;
+mod station;
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;

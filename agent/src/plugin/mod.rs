@@ -6,6 +6,7 @@
 mod address;
 mod bandwidth;
 mod call;
+mod fastpath;
 mod macvlan;
 mod port;
 mod sandbox;
@@ -47,6 +48,7 @@ pub trait Plugin: Sync {
 pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
     match plugin_type {
         "macvlan" => Some(&macvlan::Macvlan),
+        "fastpath" => Some(&fastpath::Fastpath),
         "bandwidth" => Some(&bandwidth::Bandwidth),
         _ => None,
     }

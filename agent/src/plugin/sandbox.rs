@@ -1,7 +1,7 @@
 //! The container's network namespace, held open for the length of one request.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use plexus_cni::{CniError, Code};
@@ -18,13 +18,14 @@ pub struct Sandbox {
     pub netns: OwnedFd,
     /// A netlink socket inside it.
     pub netlink: Netlink,
+    control: OwnedFd,
 }
 
 impl Sandbox {
     /// The namespace and the socket that the shim passed.
     pub fn passed(host: &Netlink, path: &str, netns: OwnedFd, socket: OwnedFd) -> Result<Self, CniError> {
         let id = NetnsId::of(path, netns.as_fd())?;
-        Ok(Self { id, netns, netlink: host.adopt(socket)? })
+        Self::with(host, id, netns, socket)
     }
 
     /// The namespace that a record names, if its path still leads to that very one.
@@ -36,7 +37,19 @@ impl Sandbox {
             socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
         };
         let socket = within(netns.as_fd(), open).ok()?.ok()?;
-        Some(Self { id, netns, netlink: host.adopt(socket).ok()? })
+        Self::with(host, id, netns, socket).ok()
+    }
+
+    fn with(host: &Netlink, id: NetnsId, netns: OwnedFd, socket: OwnedFd) -> Result<Self, CniError> {
+        let control = socket.try_clone().map_err(|error| {
+            CniError::new(Code::TryAgain, "no descriptor is left").because(error.to_string())
+        })?;
+        Ok(Self { id, netns, netlink: host.adopt(socket)?, control })
+    }
+
+    /// A socket inside the namespace, for ioctls on its devices.
+    pub fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
     }
 
     /// Why a call for a container without its namespace cannot be served.

@@ -4,6 +4,7 @@
 //! names and indexes of all that an attachment may have created follow from it.
 
 mod identity;
+mod networks;
 mod ports;
 mod store;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use identity::{NetnsId, boot_id};
+pub use networks::{NetworkKey, NetworkPool};
 pub use ports::PortPool;
 pub use store::RecordStore;
 

@@ -23,7 +23,7 @@ pub(super) fn macvlan(name: &str, number: u8) -> Value {
 }
 
 /// Plexus as the meta plugin with this default network.
-pub(super) fn meta(host: &Host, delegate: Value) -> Value {
+pub(super) fn meta(host: &Host, delegate: &Value) -> Value {
     json!({
         "cniVersion": CNI_VERSION,
         "name": "bench-meta",
@@ -35,7 +35,7 @@ pub(super) fn meta(host: &Host, delegate: Value) -> Value {
 }
 
 /// Multus' thin plugin with this default network and without an API server.
-pub(super) fn multus(bin_dir: &Path, host: &Host, delegate: Value) -> Value {
+pub(super) fn multus(bin_dir: &Path, host: &Host, delegate: &Value) -> Value {
     json!({
         "cniVersion": CNI_VERSION,
         "name": "bench-multus",

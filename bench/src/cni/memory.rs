@@ -43,7 +43,7 @@ pub(super) fn measure(options: &CniOptions, screen: &Screen) -> Result<BTreeMap<
         }
         progress.finish_and_clear();
         figures.insert(name.to_owned(), one(stage.plexusd.resident_kib()?)?);
-        figures.insert(format!("{}_idle", name), one(idle_kib)?);
+        figures.insert(format!("{name}_idle"), one(idle_kib)?);
     }
     Ok(figures)
 }
@@ -66,7 +66,7 @@ fn attach_single(stage: &Stage, pod: &Pod) -> Result<()> {
 
 /// One call of the meta plugin, which finds the other two networks in the manifests.
 fn attach_meta(stage: &Stage, pod: &Pod) -> Result<()> {
-    add(&stage.shim(), pod, "eth0", &config::meta(&stage.host, config::macvlan("bench-first", 19)))
+    add(&stage.shim(), pod, "eth0", &config::meta(&stage.host, &config::macvlan("bench-first", 19)))
 }
 
 fn add(runtime: &Runtime, pod: &Pod, ifname: &str, config: &Value) -> Result<()> {

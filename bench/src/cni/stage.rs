@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
+use plexus_agent::lab::manifests::write_pod;
 use plexus_agent::lab::{Binaries, DaemonSetup, Host, NetNs, Plexusd, Runtime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -49,6 +50,8 @@ impl Stage {
     /// All arms that this machine and the options allow; the reference is mandatory.
     pub(super) fn arms(&self, options: &CniOptions) -> Result<Vec<Box<dyn Arm>>> {
         let pod = |name: &str| self.host.pod(name);
+        let known_pod = pod("plexus-meta")?;
+        write_pod(&self.host.manifests_dir(), &known_pod, "")?;
         let mut arms: Vec<Box<dyn Arm>> = vec![
             Box::new(Floor::new(PARENT, pod("floor")?.netns)?),
             Box::new(PluginArm::new(
@@ -66,8 +69,8 @@ impl Stage {
             Box::new(PluginArm::new(
                 "plexus_meta",
                 self.shim(),
-                pod("plexus-meta")?,
-                config::meta(&self.host, config::macvlan("bench-plexus-meta", 3)),
+                known_pod,
+                config::meta(&self.host, &config::macvlan("bench-plexus-meta", 3)),
             )),
         ];
         if let Some(dir) = &options.multus_bin {
@@ -78,7 +81,7 @@ impl Stage {
                 dir.display()
             );
             let config =
-                config::multus(&options.reference_bin, &self.host, config::macvlan("bench-multus", 4));
+                config::multus(&options.reference_bin, &self.host, &config::macvlan("bench-multus", 4));
             arms.push(Box::new(PluginArm::new(
                 "multus",
                 Runtime::of_plugin(&plugin),

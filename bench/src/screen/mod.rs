@@ -39,8 +39,9 @@ impl Screen {
 
     /// An indented block, such as a table.
     pub(crate) fn block(&self, text: &str) {
+        let indent = self.paint.dim("│");
         for line in text.trim_end().lines() {
-            println!("    {line}");
+            println!("    {indent} {line}");
         }
     }
 
@@ -86,6 +87,20 @@ impl Screen {
         bar.set_message(text.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
+    }
+
+    /// The last line: whether everything held, and how long it took.
+    pub(crate) fn verdict(&self) {
+        let seconds = self.elapsed().as_secs_f64();
+        match self.failures.len() {
+            0 => println!("\n{} everything as expected, in {seconds:.1} s", self.paint.green("✓")),
+            count => {
+                println!("\n{} {count} not as expected, in {seconds:.1} s", self.paint.red("✗"));
+                for failure in &self.failures {
+                    println!("    {failure}");
+                }
+            }
+        }
     }
 
     /// The end of a run that could not go on.

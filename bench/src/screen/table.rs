@@ -5,7 +5,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 /// A table without frames; columns whose heading starts with `>` are aligned to the right.
 pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(headings.iter().map(|heading| heading.trim_start_matches('>')));
     for (index, heading) in headings.iter().enumerate() {
         if let (true, Some(column)) = (heading.starts_with('>'), table.column_mut(index)) {

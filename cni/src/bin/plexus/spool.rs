@@ -5,6 +5,7 @@ use std::io::{Result, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use plexus_cni::hash::fnv1a;
 use plexus_cni::{CniError, Code};
 
 use crate::call::ShimCall;
@@ -37,13 +38,6 @@ impl Spooled {
 fn file_name(call: &ShimCall) -> String {
     let key = [call.config.name.as_bytes(), b"\0", call.config.plugin_type.as_bytes()].concat();
     format!("{}-{}-{:016x}.json", call.call.container_id, call.call.ifname, fnv1a(&key))
-}
-
-/// FNV-1a, 64 bits; see https://www.rfc-editor.org/rfc/rfc9923.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 fn store(directory: &Path, path: &Path, body: &[u8]) -> Result<()> {

@@ -1,0 +1,252 @@
+//! `fastpath`: an L2 network whose forwarding is done in eBPF, without a kernel bridge.
+//!
+//! ```json
+//! {"type": "fastpath", "uplink": "eth1", "vlan": 100, "mtu": 1500, "mac": "02:…",
+//!  "macspoofchk": true, "ipspoofchk": true, "ipam": {…}}
+//! ```
+//! Pods with the same name, uplink and VLAN are one network. Without an uplink it stays on this node. A pod sends and
+//! gets untagged frames; the VLAN is on the uplink.
+
+use plexus_abi::PORT_IFINDEX_BASE;
+use plexus_cni::hash::fnv1a;
+use plexus_cni::result::{Dns, Interface};
+use plexus_cni::{CniError, CniResult, Code};
+use serde::Deserialize;
+
+use super::call::format_mac;
+use super::{Attached, Plugin, PluginCall};
+use crate::datapath::{NetworkSpec, XdpChoice};
+use crate::ipam::IpamResult;
+use crate::netlink::{Link, LinkPlan};
+use crate::record::{NetworkKey, PortKind, PortRecord};
+use crate::sandbox::enable_gro;
+
+/// The plugin.
+pub(super) struct Fastpath;
+
+#[derive(Deserialize)]
+struct Config {
+    uplink: Option<String>,
+    #[serde(default)]
+    vlan: u16,
+    #[serde(default)]
+    mtu: u32,
+    #[serde(default = "yes")]
+    macspoofchk: bool,
+    ipspoofchk: Option<bool>,
+    #[serde(default)]
+    dns: Dns,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Highest VLAN id of 802.1Q; 4095 is reserved.
+const VLAN_MAX: u16 = 4094;
+/// Smallest and largest MTU, in bytes: IPv4's minimum and what a veth takes.
+const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
+
+impl Config {
+    fn of(call: &PluginCall<'_>) -> Result<Self, CniError> {
+        let config: Self = call.config.typed()?;
+        let wrong = |key: &str, found: u32, why: &str| {
+            Err(CniError::new(Code::InvalidConfig, format!("fastpath: key {key:?} is {found}")).because(why))
+        };
+        if config.vlan > VLAN_MAX {
+            return wrong("vlan", config.vlan.into(), "it must be 0 (untagged) to 4094");
+        }
+        if config.vlan != 0 && config.uplink.is_none() {
+            return wrong("vlan", config.vlan.into(), "a VLAN is on an uplink; set \"uplink\"");
+        }
+        if config.mtu != 0 && !MTU.contains(&config.mtu) {
+            return wrong("mtu", config.mtu, "it must be 68 to 65535, or 0 for the uplink's");
+        }
+        Ok(config)
+    }
+
+    fn key(&self, call: &PluginCall<'_>) -> NetworkKey {
+        NetworkKey { name: call.network.to_owned(), uplink: self.uplink.clone(), vlan: self.vlan }
+    }
+}
+
+impl Plugin for Fastpath {
+    fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        let config = Config::of(call)?;
+        call.requested_mac()?;
+        let uplink = uplink(call, &config)?;
+        if let Some(uplink) = uplink.filter(|uplink| config.mtu > uplink.mtu) {
+            return Err(CniError::new(
+                Code::InvalidConfig,
+                format!("fastpath: key \"mtu\" is {}", config.mtu),
+            )
+            .because(format!("uplink {} has {}", uplink.name, uplink.mtu)));
+        }
+        call.ipam_validate()
+    }
+
+    fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
+        let config = Config::of(call)?;
+        let ipam = call.ipam_add()?;
+        attach(call, &config, ipam).map_err(|error| {
+            let error = call.undone(error, detach(call, &config));
+            call.undone(error, call.ipam_del())
+        })
+    }
+
+    fn check(&self, call: &PluginCall<'_>, result: &CniResult) -> Result<(), CniError> {
+        let config = Config::of(call)?;
+        call.ipam_check()?;
+        call.check_addresses(result)?;
+        if let Some(uplink) = uplink(call, &config)?.filter(|uplink| !uplink.is_up) {
+            return Err(CniError::new(Code::CheckFailed, format!("uplink {} is down", uplink.name))
+                .because("set it up; the pod reaches only pods of this node until then"));
+        }
+        call.check_port()
+    }
+
+    fn del(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        let detached = Config::of(call).and_then(|config| detach(call, &config));
+        let released = call.ipam_del();
+        detached.and(released)
+    }
+
+    fn status(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        self.validate(call)?;
+        call.ipam_status()
+    }
+
+    fn gc(&self, call: &PluginCall<'_>, valid: &[(String, String)]) -> Result<(), CniError> {
+        call.ipam_gc(valid)
+    }
+}
+
+/// The uplink, if the network has one.
+fn uplink(call: &PluginCall<'_>, config: &Config) -> Result<Option<Link>, CniError> {
+    let Some(name) = &config.uplink else { return Ok(None) };
+    call.host.link_by_name(name)?.map(Some).ok_or_else(|| {
+        CniError::new(Code::InvalidConfig, format!("fastpath: key \"uplink\" is {name:?}"))
+            .because("the host has no link of that name")
+    })
+}
+
+fn port_id(call: &PluginCall<'_>) -> Result<u32, CniError> {
+    call.port_id.ok_or_else(|| CniError::new(Code::Internal, "no port is reserved for the interface"))
+}
+
+/// The pod's hardware address: the one asked for, else one that follows from container, network and interface, so
+/// that a DEL after a crash knows it too.
+fn mac(call: &PluginCall<'_>) -> Result<[u8; 6], CniError> {
+    if let Some(mac) = call.requested_mac()? {
+        return Ok(mac);
+    }
+    let identity = [call.container_id, call.network, call.ifname].join("\0");
+    let hash = fnv1a(identity.as_bytes()).to_be_bytes();
+    // Locally administered, one station.
+    Ok([0x0a, hash[1], hash[2], hash[3], hash[4], hash[5]])
+}
+
+/// The host's end of the veth.
+fn host_name(port: u32) -> String {
+    format!("plx{port}")
+}
+
+fn attach(call: &PluginCall<'_>, config: &Config, ipam: IpamResult) -> Result<Attached, CniError> {
+    let (id, mac) = (port_id(call)?, mac(call)?);
+    let uplink = uplink(call, config)?;
+    let uplink_mtu = uplink.as_ref().map(|uplink| uplink.mtu);
+    let mtu = Some(config.mtu).filter(|mtu| *mtu != 0).or(uplink_mtu);
+    let (host_name, index) = (host_name(id), PORT_IFINDEX_BASE + id);
+    let host = LinkPlan { name: &host_name, index: Some(index), mtu, ..LinkPlan::default() };
+    let pod = LinkPlan {
+        name: call.ifname,
+        mac: Some(mac),
+        mtu,
+        netns: Some(call.netns()?),
+        ..LinkPlan::default()
+    };
+    call.host.add_veth(&host, &pod)?;
+    call.host.disable_link_local(index)?;
+    call.host.set_up(index)?;
+    let sandbox = call.sandbox()?;
+    enable_gro(sandbox.control(), call.ifname).map_err(|errno| {
+        CniError::new(Code::Kernel, format!("cannot enable GRO on {}", call.ifname))
+            .because(errno.to_string())
+    })?;
+    let link = call.require_link()?;
+    let network_id = call.agent.networks.join(&config.key(call), id, |network_id| {
+        let uplink_ifindex = uplink.as_ref().map(|uplink| uplink.index);
+        let spec = NetworkSpec { id: network_id, uplink_ifindex, vlan: config.vlan, xdp: XdpChoice::Auto };
+        call.agent.datapath.upsert_network(&spec).map_err(Into::into)
+    })?;
+    if let Some(uplink) = &uplink {
+        call.host.add_station(uplink.index, mac)?;
+        call.host.set_up(uplink.index)?;
+    }
+    let port = PortRecord {
+        id,
+        kind: PortKind::Fastpath { network_id, vlan: config.vlan, uplink: config.uplink.clone() },
+        ifindex: index,
+        mac,
+        ips: ipam.ips.iter().map(|ip| ip.address.addr()).collect(),
+        guard_mac: config.macspoofchk,
+        guard_ip: config.ipspoofchk.unwrap_or(!ipam.ips.is_empty()),
+        ingress: None,
+        egress: None,
+    };
+    // Before the link comes up: it announces its addresses then, and the others should hear it.
+    call.add_port(&port)?;
+    call.configure(link.index, &ipam.ips, &ipam.routes)?;
+    let host_mac = call.host.link_by_index(index)?.map(|link| link.mac).unwrap_or_default();
+    Ok(Attached { result: result(call, config, ipam, &link, (host_name, host_mac))?, port: Some(port) })
+}
+
+fn result(
+    call: &PluginCall<'_>,
+    config: &Config,
+    ipam: IpamResult,
+    link: &Link,
+    (host_name, host_mac): (String, [u8; 6]),
+) -> Result<CniResult, CniError> {
+    let host = Interface {
+        name: host_name,
+        mac: Some(format_mac(host_mac)),
+        mtu: Some(link.mtu),
+        ..Interface::default()
+    };
+    let pod = Interface {
+        name: call.ifname.to_owned(),
+        mac: Some(format_mac(link.mac)),
+        mtu: Some(link.mtu),
+        sandbox: Some(call.sandbox()?.id.path.clone()),
+        ..Interface::default()
+    };
+    let ips = ipam.ips.into_iter().map(|mut ip| {
+        ip.interface = Some(1);
+        ip
+    });
+    Ok(CniResult {
+        interfaces: vec![host, pod],
+        ips: ips.collect(),
+        routes: ipam.routes,
+        dns: if config.dns.0.is_empty() { ipam.dns } else { config.dns.clone() },
+        ..CniResult::default()
+    })
+}
+
+/// Removes port, link, station and, with its last member, the network; every step is tried, the first error told.
+fn detach(call: &PluginCall<'_>, config: &Config) -> Result<(), CniError> {
+    let Some(id) = call.port_id else { return Ok(()) };
+    let port = call.remove_port();
+    let link = call.host.delete_link(PORT_IFINDEX_BASE + id).map_err(CniError::from);
+    let station = mac(call).and_then(|mac| match &config.uplink {
+        Some(name) => match call.host.link_by_name(name)? {
+            Some(uplink) => Ok(call.host.delete_station(uplink.index, mac)?),
+            None => Ok(()),
+        },
+        None => Ok(()),
+    });
+    let remove = |network_id| call.agent.datapath.remove_network(network_id).map_err(Into::into);
+    let network = call.agent.networks.leave(id, remove);
+    port.and(link).and(station).and(network)
+}
