@@ -4,6 +4,7 @@
 pub(crate) mod frames;
 pub(crate) mod kernel;
 pub(crate) mod pod;
+pub(crate) mod world;
 
 use std::{
     io::Write as _,
