@@ -4,7 +4,8 @@ use std::{env, fs, io, path::PathBuf};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=PLEXUS_BPF_OBJECT");
-    let built = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("../target/bpf");
+    let built =
+        PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("../target/bpf");
     let object = match env::var_os("PLEXUS_BPF_OBJECT") {
         Some(object) => PathBuf::from(object),
         None => {
@@ -19,7 +20,9 @@ fn main() -> io::Result<()> {
     if object.exists() {
         fs::copy(&object, &embedded)?;
     } else {
-        println!("cargo::warning=no eBPF object: the data plane will refuse to open; run `cargo xtask build`");
+        println!(
+            "cargo::warning=no eBPF object: the data plane will refuse to open; run `cargo xtask build`"
+        );
         fs::write(&embedded, [])?;
     }
     Ok(())

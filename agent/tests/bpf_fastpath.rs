@@ -20,7 +20,9 @@ fn everybody_reaches_everybody_over_a_vlan_uplink() {
     world.populate(&datapath);
     let [one, two] = &world.pods;
     for address in [Machine::v4, Machine::v6] {
-        for (from, to) in [(one, two), (two, one), (one, &world.outside), (&world.outside, one), (&world.outside, two)] {
+        for (from, to) in
+            [(one, two), (two, one), (one, &world.outside), (&world.outside, one), (&world.outside, two)]
+        {
             from.reaches(to, address(to));
         }
     }

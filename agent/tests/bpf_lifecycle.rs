@@ -60,7 +60,8 @@ fn a_vlan_that_another_network_has_is_refused() {
     let Some(world) = World::new("a_vlan_that_another_network_has_is_refused") else { return };
     let datapath = world.rig.open();
     world.populate(&datapath);
-    let error = datapath.upsert_network(&NetworkSpec { id: 8, ..network() }).expect_err("refused").to_string();
+    let error =
+        datapath.upsert_network(&NetworkSpec { id: 8, ..network() }).expect_err("refused").to_string();
     assert!(error.contains("network 8") && error.contains("network 7"), "{error}");
     assert_eq!(datapath.networks().expect("networks").len(), 1);
 }
@@ -82,7 +83,9 @@ fn a_failed_attach_is_taken_back() {
     let Some(rig) = Rig::new("a_failed_attach_is_taken_back") else { return };
     let pod = Machine::new(1);
     let datapath = rig.open();
-    datapath.upsert_network(&NetworkSpec { id: 1, uplink_ifindex: None, vlan: 0, xdp: XdpChoice::Auto }).expect("network");
+    datapath
+        .upsert_network(&NetworkSpec { id: 1, uplink_ifindex: None, vlan: 0, xdp: XdpChoice::Auto })
+        .expect("network");
     for port in [fastpath(1, &pod, 1, 0), tap(1, &pod, PortKind::HostTap), tap(1, &pod, PortKind::PodTap)] {
         let error = datapath.add_port(&port).expect_err("there is no device").to_string();
         assert!(error.contains(&port_ifindex(1).to_string()), "{error}");

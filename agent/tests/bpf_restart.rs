@@ -78,6 +78,7 @@ fn a_new_generation_takes_over_without_losing_a_packet() {
         let new = Datapath::open(&options).expect("open");
         assert_eq!(new.ports().expect("ports"), [], "records fill the new maps");
         world.populate(&new);
+        assert!(!new.port_state(1).expect("state").is_healthy(), "the old program still runs");
         new.finish_migration().expect("finish");
         for id in [1, 2] {
             let state = new.port_state(id).expect("state");

@@ -89,6 +89,9 @@ fn a_policer_holds_back_a_macvlan_pod() {
 fn a_pod_tap_without_a_namespace_is_refused() {
     let Some(rig) = Rig::new("a_pod_tap_without_a_namespace_is_refused") else { return };
     let pod = Machine::new(1);
-    let error = rig.open().add_port(&PortSpec { netns: None, ..tap(1, &pod, PortKind::PodTap) }).expect_err("refused");
+    let error = rig
+        .open()
+        .add_port(&PortSpec { netns: None, ..tap(1, &pod, PortKind::PodTap) })
+        .expect_err("refused");
     assert!(error.to_string().contains("network namespace"), "{error}");
 }

@@ -97,7 +97,10 @@ fn xdp_passes_what_is_not_unicast_for_a_pod() {
 #[test]
 fn xdp_drops_what_exceeds_the_pods_rate() {
     let Some(bench) = Bench::new("xdp_drops_what_exceeds_the_pods_rate") else { return };
-    bench.datapath.set_policers(1, Some(PolicerSpec { rate_bps: 1_000, burst_bits: 8 }), None).expect("policer");
+    bench
+        .datapath
+        .set_policers(1, Some(PolicerSpec { rate_bps: 1_000, burst_bits: 8 }), None)
+        .expect("policer");
     let frame = tag(&to_pod(), VLAN);
     assert_eq!(bench.kernel.xdp(bench.uplink, &frame).0, XDP_REDIRECT);
     assert_eq!(bench.kernel.xdp(bench.uplink, &frame).0, XDP_DROP);
@@ -106,7 +109,9 @@ fn xdp_drops_what_exceeds_the_pods_rate() {
 
 #[test]
 fn xdp_leaves_ports_to_tcx_that_cannot_take_redirected_frames() {
-    let Some(bench) = Bench::new("xdp_leaves_ports_to_tcx_that_cannot_take_redirected_frames") else { return };
+    let Some(bench) = Bench::new("xdp_leaves_ports_to_tcx_that_cannot_take_redirected_frames") else {
+        return;
+    };
     // A veth whose other end has no GRO.
     let mut pod = Machine::new(4);
     bpf_rig::ip(&format!(
@@ -151,7 +156,9 @@ fn tcx_leaves_the_hosts_frames_alone() {
 
 #[test]
 fn tcx_copies_broadcasts_to_the_vlans_members_and_passes_them_on() {
-    let Some(bench) = Bench::new("tcx_copies_broadcasts_to_the_vlans_members_and_passes_them_on") else { return };
+    let Some(bench) = Bench::new("tcx_copies_broadcasts_to_the_vlans_members_and_passes_them_on") else {
+        return;
+    };
     for (frame, port) in [(tag(&to_all(), VLAN), 1), (tag(&to_all(), OTHER_VLAN), 2), (to_all(), 3)] {
         let before = [1, 2, 3].map(|port| bench.counters(port).rx_bytes);
         assert_eq!(bench.kernel.tc("uplink_tc", bench.uplink, &frame).0, TCX_NEXT);
@@ -165,7 +172,10 @@ fn tcx_copies_broadcasts_to_the_vlans_members_and_passes_them_on() {
 #[test]
 fn tcx_polices_each_member_of_a_broadcast() {
     let Some(bench) = Bench::new("tcx_polices_each_member_of_a_broadcast") else { return };
-    bench.datapath.set_policers(1, Some(PolicerSpec { rate_bps: 1_000, burst_bits: 8 }), None).expect("policer");
+    bench
+        .datapath
+        .set_policers(1, Some(PolicerSpec { rate_bps: 1_000, burst_bits: 8 }), None)
+        .expect("policer");
     for _ in 0..2 {
         assert_eq!(bench.kernel.tc("uplink_tc", bench.uplink, &tag(&to_all(), VLAN)).0, TCX_NEXT);
     }

@@ -20,6 +20,8 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() -> std::process::ExitCode {
-    eprintln!("plexus-datapath runs in the kernel, not as a command\nit was built for the host\nrun `cargo xtask build`");
+    eprintln!(
+        "plexus-datapath runs in the kernel, not as a command\nit was built for the host\nrun `cargo xtask build`"
+    );
     std::process::ExitCode::FAILURE
 }

@@ -58,7 +58,8 @@ pub(super) fn strips_vlan_tags(ifindex: u32) -> Result<bool> {
 /// Makes a veth send frames as a wire would carry them: VLAN tags among the bytes, checksums computed.
 pub(super) fn send_as_on_a_wire(ifindex: u32) -> Result<()> {
     let flags = value(ifindex, ETHTOOL_GFLAGS, 0).map_err(failed("read the offload flags", ifindex))?;
-    value(ifindex, ETHTOOL_SFLAGS, flags & !ETH_FLAG_TXVLAN).map_err(failed("switch off VLAN insertion", ifindex))?;
+    value(ifindex, ETHTOOL_SFLAGS, flags & !ETH_FLAG_TXVLAN)
+        .map_err(failed("switch off VLAN insertion", ifindex))?;
     value(ifindex, ETHTOOL_STXCSUM, 0).map_err(failed("switch off checksum offload", ifindex))?;
     Ok(())
 }

@@ -54,6 +54,7 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, device: &str, side: TcAttachType)
         program.load()?;
         program.attach_with_options(device, side, TcAttachOptions::TcxOrder(LinkOrder::default()))
     };
-    let program: &mut SchedClassifier = program.try_into().map_err(|error: ProgramError| unusable(error.to_string()))?;
+    let program: &mut SchedClassifier =
+        program.try_into().map_err(|error: ProgramError| unusable(error.to_string()))?;
     attach(program).map(|_| ()).map_err(|error| unusable(format!("on {device}: {error}")))
 }

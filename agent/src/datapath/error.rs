@@ -35,10 +35,14 @@ pub enum DatapathError {
         source: io::Error,
     },
     /// The object could not be loaded.
-    #[error("cannot load the eBPF object: {0}; plexusd needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, Linux 6.6")]
+    #[error(
+        "cannot load the eBPF object: {0}; plexusd needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, Linux 6.6"
+    )]
     Load(#[from] aya::EbpfError),
     /// The object lacks something that this build needs.
-    #[error("the eBPF object has no usable {what} `{name}`: {reason}; build object and agent from one source tree")]
+    #[error(
+        "the eBPF object has no usable {what} `{name}`: {reason}; build object and agent from one source tree"
+    )]
     Object {
         /// `program` or `map`.
         what: &'static str,
@@ -118,6 +122,9 @@ pub enum DatapathError {
 pub type Result<T> = std::result::Result<T, DatapathError>;
 
 /// For `map_err` on map operations.
-pub(super) fn map_error<E: std::fmt::Display>(map: &'static str, action: &'static str) -> impl Fn(E) -> DatapathError {
+pub(super) fn map_error<E: std::fmt::Display>(
+    map: &'static str,
+    action: &'static str,
+) -> impl Fn(E) -> DatapathError {
     move |error| DatapathError::Map { map, action, reason: error.to_string() }
 }

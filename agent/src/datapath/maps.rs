@@ -111,7 +111,9 @@ impl<K: Pod, V: Pod> Index<K, V> {
     /// Removes an entry; a missing one is fine.
     pub(super) fn remove(&mut self, key: &K) -> Result<()> {
         match self.map.remove(key) {
-            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
+                Ok(())
+            }
             Err(MapError::KeyNotFound) | Ok(()) => Ok(()),
             Err(error) => Err(map_error(self.name, "change")(error)),
         }
@@ -153,7 +155,8 @@ impl CounterTable {
         if let Some(first) = values.first_mut() {
             *first = start;
         }
-        let values = PerCpuValues::try_from(values).map_err(|error: io::Error| failed(MapError::from(error)))?;
+        let values =
+            PerCpuValues::try_from(values).map_err(|error: io::Error| failed(MapError::from(error)))?;
         self.map.set(port, values, 0).map_err(failed)
     }
 }

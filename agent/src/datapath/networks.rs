@@ -10,7 +10,7 @@ use super::{
     Inner, device,
     error::{DatapathError, Result},
     hook::{Hook, LinkName},
-    links,
+    links::{self, Running},
     spec::{NetworkSpec, XdpChoice},
     state::{HookState, NetworkState},
     xdp_features::XdpFeatures,
@@ -39,7 +39,9 @@ impl Inner {
         self.maps.networks.set(&spec.id, &config)?;
         self.reconcile_uplinks(spec.id)?;
         match old {
-            Some(old) if old.uplink_ifindex != config.uplink_ifindex => self.release_uplink(old.uplink_ifindex),
+            Some(old) if old.uplink_ifindex != config.uplink_ifindex => {
+                self.release_uplink(old.uplink_ifindex)
+            }
             _ => Ok(()),
         }
     }
@@ -60,7 +62,9 @@ impl Inner {
     pub(super) fn reconcile_uplinks(&mut self, network: u32) -> Result<()> {
         let mut wanted = BTreeSet::new();
         let mut uses_xdp = false;
-        if let Some(config) = self.maps.networks.get(&network)?.filter(|config| config.uplink_ifindex != NO_DEVICE) {
+        if let Some(config) =
+            self.maps.networks.get(&network)?.filter(|config| config.uplink_ifindex != NO_DEVICE)
+        {
             wanted.insert((config.uplink_ifindex, config.vlan));
             uses_xdp = self.xdp_refusal(config.uplink_ifindex, config.flags).is_none();
             for key in self.maps.members.keys()? {
@@ -77,7 +81,9 @@ impl Inner {
         for (ifindex, vlan) in wanted {
             // A device that takes tags out shows every VLAN as untagged to XDP: only tcx can tell them apart.
             let flags = if uses_xdp && (vlan != 0 || shows_untagged(ifindex)) { UPLINK_XDP } else { 0 };
-            self.maps.uplinks.set(&UplinkKey { ifindex, vlan, reserved: 0 }, &UplinkEntry { network, flags })?;
+            self.maps
+                .uplinks
+                .set(&UplinkKey { ifindex, vlan, reserved: 0 }, &UplinkEntry { network, flags })?;
         }
         Ok(())
     }
@@ -96,7 +102,8 @@ impl Inner {
         match self.maps.uplinks.get(&UplinkKey { ifindex, vlan, reserved: 0 })? {
             Some(entry) if entry.network != network => {
                 let owner = entry.network;
-                let reason = format!("VLAN {vlan} of ifindex {ifindex} belongs to network {owner}; use another VLAN");
+                let reason =
+                    format!("VLAN {vlan} of ifindex {ifindex} belongs to network {owner}; use another VLAN");
                 Err(DatapathError::Network { network, reason })
             }
             _ => Ok(()),
@@ -106,7 +113,7 @@ impl Inner {
     /// tcx must work; XDP is faster where it fits, and its absence is remembered with the reason.
     fn attach_uplink(&mut self, ifindex: u32, flags: u16) -> Result<()> {
         let tc = LinkName::Uplink { ifindex, hook: Hook::UplinkTc };
-        links::ensure(&mut self.programs, &self.pins, tc, ifindex)?;
+        self.ensure_uplink(tc, ifindex)?;
         if unwanted(ifindex, flags).is_some() {
             return Ok(());
         }
@@ -123,7 +130,14 @@ impl Inner {
             let reason = "its driver cannot redirect in XDP".into();
             return Err(DatapathError::Attach { hook, ifindex, reason });
         }
-        links::ensure(&mut self.programs, &self.pins, LinkName::Uplink { ifindex, hook }, ifindex).map(|_| ())
+        self.ensure_uplink(LinkName::Uplink { ifindex, hook }, ifindex)
+    }
+
+    fn ensure_uplink(&mut self, name: LinkName, ifindex: u32) -> Result<()> {
+        if links::ensure(&mut self.programs, &self.pins, name, ifindex)? == Running::Old {
+            self.pending.insert(name);
+        }
+        Ok(())
     }
 
     /// Why XDP does not deliver for a network with these flags, if it does not.

@@ -54,14 +54,14 @@ impl Pins {
     }
 
     /// The same link in older generations, as far as it is there.
-    pub(super) fn old_links(&self, name: LinkName) -> impl Iterator<Item = PathBuf> + '_ {
+    pub(super) fn old_links(&self, name: LinkName) -> Vec<PathBuf> {
         let name = name.to_string();
-        self.old.iter().map(move |dir| dir.join("links").join(&name)).filter(|path| path.exists())
+        self.old.iter().map(|dir| dir.join("links").join(&name)).filter(|path| path.exists()).collect()
     }
 
     /// A map of the older generations, as far as it is there.
-    pub(super) fn old_maps(&self, name: &'static str) -> impl Iterator<Item = PathBuf> + '_ {
-        self.old.iter().map(move |dir| dir.join("maps").join(name)).filter(|path| path.exists())
+    pub(super) fn old_maps(&self, name: &str) -> Vec<PathBuf> {
+        self.old.iter().map(|dir| dir.join("maps").join(name)).filter(|path| path.exists()).collect()
     }
 
     /// Every link pinned in this generation.
@@ -98,7 +98,9 @@ impl Pins {
         self.remove_old()?;
         remove_generation(&self.current)?;
         match fs::remove_dir(&self.root) {
-            Err(source) if !matches!(source.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound) => {
+            Err(source)
+                if !matches!(source.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound) =>
+            {
                 Err(DatapathError::Pin { action: "remove", path: self.root.clone(), source })
             }
             _ => Ok(()),
@@ -121,7 +123,8 @@ fn make_dir(path: &Path) -> Result<()> {
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
-    let read = || fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>();
+    let read =
+        || fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>();
     read().map_err(|source| DatapathError::Pin { action: "list", path: dir.into(), source })
 }
 

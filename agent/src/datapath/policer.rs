@@ -1,8 +1,6 @@
 //! From a rate and a burst to what the programs multiply with.
 
-use plexus_abi::{
-    COST_SHIFT, Direction, PolicerConfig, PolicerState, TICKS_PER_NS_SHIFT, policer_index,
-};
+use plexus_abi::{COST_SHIFT, Direction, PolicerConfig, PolicerState, TICKS_PER_NS_SHIFT, policer_index};
 
 use super::{
     error::{DatapathError, Result},
@@ -25,8 +23,9 @@ pub(super) fn to_config(port: u32, spec: Option<PolicerSpec>) -> Result<PolicerC
         return Ok(PolicerConfig::ZERO);
     };
     if !(MIN_RATE_BPS..=MAX_RATE_BPS).contains(&rate_bps) {
-        let reason =
-            format!("rate {rate_bps} bit/s is not between {MIN_RATE_BPS} and {MAX_RATE_BPS}; correct the bandwidth");
+        let reason = format!(
+            "rate {rate_bps} bit/s is not between {MIN_RATE_BPS} and {MAX_RATE_BPS}; correct the bandwidth"
+        );
         return Err(DatapathError::Port { port, reason });
     }
     if burst_bits == 0 {
@@ -35,9 +34,11 @@ pub(super) fn to_config(port: u32, spec: Option<PolicerSpec>) -> Result<PolicerC
     }
     let rate = u128::from(rate_bps);
     let cost = ((8 * NS_PER_SECOND) << COST_SHIFT).div_ceil(rate);
-    let limit = (((u128::from(burst_bits) * NS_PER_SECOND) << TICKS_PER_NS_SHIFT) / rate).min(MAX_LIMIT_TICKS);
+    let limit =
+        (((u128::from(burst_bits) * NS_PER_SECOND) << TICKS_PER_NS_SHIFT) / rate).min(MAX_LIMIT_TICKS);
     let (Ok(cost_per_byte), Ok(limit_ticks)) = (u64::try_from(cost), u64::try_from(limit)) else {
-        let reason = format!("rate {rate_bps} bit/s with burst {burst_bits} bit overflows; correct the bandwidth");
+        let reason =
+            format!("rate {rate_bps} bit/s with burst {burst_bits} bit overflows; correct the bandwidth");
         return Err(DatapathError::Port { port, reason });
     };
     Ok(PolicerConfig { cost_per_byte, limit_ticks, rate_bps, burst_bits })
@@ -66,7 +67,8 @@ pub(super) fn clear(maps: &mut Maps, port: u32, direction: Direction) -> Result<
 /// What is configured for a direction.
 pub(super) fn read(maps: &Maps, port: u32, direction: Direction) -> Result<Option<PolicerSpec>> {
     let config = maps.policers.get(policer_index(port, direction))?;
-    Ok((config.rate_bps != 0).then_some(PolicerSpec { rate_bps: config.rate_bps, burst_bits: config.burst_bits }))
+    Ok((config.rate_bps != 0)
+        .then_some(PolicerSpec { rate_bps: config.rate_bps, burst_bits: config.burst_bits }))
 }
 
 fn rescale(state: PolicerState, old: &PolicerConfig, new: &PolicerConfig, now_ticks: u64) -> PolicerState {

@@ -1,6 +1,5 @@
 //! Adding, removing and reading ports.
 
-use aya::maps::{Map, MapData, PerCpuArray};
 use plexus_abi::{
     Counters, Direction, FdbEntry, FdbKey, MAX_MEMBERS, Members, MembersKey, PORT_GUARD_IP, PORT_GUARD_MAC,
     PORT_PRESENT, PortConfig, port_ifindex,
@@ -11,8 +10,7 @@ use super::{
     counters::PortCounters,
     error::{DatapathError, Result},
     hook::{Hook, LinkName},
-    links,
-    maps::CounterTable,
+    links::{self, Running},
     policer,
     spec::{Guard, PolicerSpec, PortKind, PortSpec},
     state::{HookState, PortState},
@@ -46,7 +44,10 @@ impl Inner {
     }
 
     fn apply_port(
-        &mut self, spec: &PortSpec<'_>, config: &PortConfig, [ingress, egress]: [plexus_abi::PolicerConfig; 2],
+        &mut self,
+        spec: &PortSpec<'_>,
+        config: &PortConfig,
+        [ingress, egress]: [plexus_abi::PolicerConfig; 2],
     ) -> Result<()> {
         policer::install(&mut self.maps, spec.id, Direction::ToPod, ingress)?;
         policer::install(&mut self.maps, spec.id, Direction::FromPod, egress)?;
@@ -70,7 +71,10 @@ impl Inner {
         }
         match self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })? {
             Some(entry) if entry.port != spec.id => {
-                return refuse(format!("port {} of network {network} has the same MAC; use another", entry.port));
+                return refuse(format!(
+                    "port {} of network {network} has the same MAC; use another",
+                    entry.port
+                ));
             }
             _ => {}
         }
@@ -78,7 +82,9 @@ impl Inner {
         let members = self.members(network, vlan)?;
         let is_member = members.iter().any(|member| *member == spec.id);
         if !is_member && members.len() >= MAX_MEMBERS {
-            return refuse(format!("network {network} has {MAX_MEMBERS} ports on this node already; use another node"));
+            return refuse(format!(
+                "network {network} has {MAX_MEMBERS} ports on this node already; use another node"
+            ));
         }
         Ok(())
     }
@@ -87,8 +93,8 @@ impl Inner {
         let attach = |inner: &mut Self| {
             for hook in spec.kind.hooks() {
                 let name = LinkName::Port { id: spec.id, hook: *hook };
-                if links::ensure(&mut inner.programs, &inner.pins, name, spec.ifindex)? {
-                    inner.inherit_counters(spec.id)?;
+                if links::ensure(&mut inner.programs, &inner.pins, name, spec.ifindex)? == Running::Old {
+                    inner.pending.insert(name);
                 }
             }
             Ok(())
@@ -106,19 +112,6 @@ impl Inner {
         } else {
             self.maps.devices.remove(&self.pins, id)
         }
-    }
-
-    /// Takes over a port's counters from an older generation if their layout is still the same.
-    fn inherit_counters(&mut self, id: u32) -> Result<()> {
-        for path in self.pins.old_maps("COUNTERS") {
-            let old = MapData::from_pin(&path).and_then(Map::from_map_data).and_then(PerCpuArray::try_from);
-            if let Ok(old) = old.map(CounterTable::of)
-                && let Ok(start) = old.sum(id)
-            {
-                return self.maps.counters.reset(id, start);
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn remove_port(&mut self, id: u32) -> Result<()> {
@@ -154,7 +147,10 @@ impl Inner {
     }
 
     pub(super) fn set_policers(
-        &mut self, id: u32, ingress: Option<PolicerSpec>, egress: Option<PolicerSpec>,
+        &mut self,
+        id: u32,
+        ingress: Option<PolicerSpec>,
+        egress: Option<PolicerSpec>,
     ) -> Result<()> {
         self.present(id)?;
         let (ingress, egress) = (policer::to_config(id, ingress)?, policer::to_config(id, egress)?);
@@ -196,7 +192,8 @@ impl Inner {
         if let PortKind::Fastpath { network, vlan } = kind {
             let owner = self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })?;
             if owner.is_none_or(|entry| entry.port != id) {
-                problems.push(format!("the forwarding database of network {network} does not lead to the port"));
+                problems
+                    .push(format!("the forwarding database of network {network} does not lead to the port"));
             }
             if !self.members(network, vlan)?.contains(&id) {
                 problems.push(format!("the port gets no broadcasts of network {network}"));

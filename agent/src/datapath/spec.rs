@@ -61,7 +61,8 @@ pub enum XdpChoice {
 impl NetworkSpec {
     pub(super) fn validate(&self) -> Result<()> {
         if self.vlan > MAX_VLAN {
-            let reason = format!("VLAN {} is above {MAX_VLAN}; correct it in the network's config", self.vlan);
+            let reason =
+                format!("VLAN {} is above {MAX_VLAN}; correct it in the network's config", self.vlan);
             return Err(DatapathError::Network { network: self.id, reason });
         }
         Ok(())
@@ -165,7 +166,10 @@ impl PortSpec<'_> {
         }
         if self.ifindex != port_ifindex(self.id) {
             let wanted = port_ifindex(self.id);
-            return refuse(format!("its device has ifindex {}, not {wanted}; create it with that index", self.ifindex));
+            return refuse(format!(
+                "its device has ifindex {}, not {wanted}; create it with that index",
+                self.ifindex
+            ));
         }
         if self.mac[0] & 1 != 0 || self.mac == [0; 6] {
             return refuse(format!("{:02x?} is no unicast MAC; give the interface another one", self.mac));
@@ -182,7 +186,9 @@ impl PortSpec<'_> {
                 (config.network, config.vlan) = (network, vlan);
                 KIND_FASTPATH
             }
-            PortKind::Fastpath { vlan, .. } => return refuse(format!("VLAN {vlan} is above {MAX_VLAN}; correct it")),
+            PortKind::Fastpath { vlan, .. } => {
+                return refuse(format!("VLAN {vlan} is above {MAX_VLAN}; correct it"));
+            }
             PortKind::HostTap => KIND_HOST_TAP,
             PortKind::PodTap => KIND_POD_TAP,
         };

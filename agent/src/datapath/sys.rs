@@ -1,5 +1,8 @@
 //! The few bpf(2) calls that aya does not offer.
-#![allow(unsafe_code, reason = "raw bpf(2) calls; each passes one attribute struct that lives through the call")]
+#![allow(
+    unsafe_code,
+    reason = "raw bpf(2) calls; each passes one attribute struct that lives through the call"
+)]
 
 use std::{
     ffi::CString,
@@ -84,8 +87,11 @@ pub(super) fn pinned_link_info(path: &Path) -> io::Result<LinkInfo> {
 
 /// Deletes an entry of a map with u32 keys; a missing entry is fine.
 pub(super) fn delete_entry(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
-    let mut element =
-        Element { map_fd: map.as_raw_fd().cast_unsigned(), key: (&raw const key) as u64, ..Element::default() };
+    let mut element = Element {
+        map_fd: map.as_raw_fd().cast_unsigned(),
+        key: (&raw const key) as u64,
+        ..Element::default()
+    };
     // SAFETY: the kernel reads four bytes of the key, which outlives the call.
     match unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut element) } {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
@@ -97,6 +103,7 @@ pub(super) fn delete_entry(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
 /// `attribute` is the struct of `command`, and every pointer in it is valid for what the command does with it.
 unsafe fn bpf<T>(command: i32, attribute: &mut T) -> io::Result<i32> {
     // SAFETY: the caller's promise; the kernel copies `size_of::<T>` bytes.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(result).map_err(io::Error::other) }
 }

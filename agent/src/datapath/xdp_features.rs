@@ -9,8 +9,8 @@ use std::{
 
 use nix::sys::{
     socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, setsockopt, socket,
-        sockopt::ReceiveTimeout,
+        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, setsockopt,
+        socket, sockopt::ReceiveTimeout,
     },
     time::TimeVal,
 };
@@ -68,7 +68,8 @@ fn query(ifindex: u32) -> io::Result<u64> {
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkGeneric)?;
     setsockopt(&socket, ReceiveTimeout, &ANSWER_LIMIT)?;
     let family = ask(&socket, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_NAME, b"netdev\0")?;
-    let family = attribute(&family, CTRL_ATTR_FAMILY_ID).and_then(|id| id.try_into().ok()).map(u16::from_ne_bytes);
+    let family =
+        attribute(&family, CTRL_ATTR_FAMILY_ID).and_then(|id| id.try_into().ok()).map(u16::from_ne_bytes);
     let family = family.ok_or_else(|| io::Error::other("the kernel did not name the netdev family"))?;
     let device = ask(&socket, family, NETDEV_CMD_DEV_GET, NETDEV_A_DEV_IFINDEX, &ifindex.to_ne_bytes())?;
     let features = attribute(&device, NETDEV_A_DEV_XDP_FEATURES).and_then(|value| value.try_into().ok());
@@ -99,10 +100,15 @@ fn ask(socket: &OwnedFd, family: u16, command: u8, attribute: u16, value: &[u8])
 /// The attributes of an answer, or the error it carries.
 fn unwrap_answer(answer: &[u8]) -> io::Result<Vec<u8>> {
     let cut_off = || io::Error::other("the kernel's answer is cut off");
-    let kind = answer.get(4..6).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes).ok_or_else(cut_off)?;
+    let kind =
+        answer.get(4..6).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes).ok_or_else(cut_off)?;
     let body = answer.get(MESSAGE_HEADER_BYTES..).ok_or_else(cut_off)?;
     if kind == NLMSG_ERROR {
-        let code = body.get(..4).and_then(|code| code.try_into().ok()).map(i32::from_ne_bytes).ok_or_else(cut_off)?;
+        let code = body
+            .get(..4)
+            .and_then(|code| code.try_into().ok())
+            .map(i32::from_ne_bytes)
+            .ok_or_else(cut_off)?;
         return Err(io::Error::from_raw_os_error(code.saturating_neg()));
     }
     body.get(GENERIC_HEADER_BYTES..).map(<[u8]>::to_vec).ok_or_else(cut_off)

@@ -57,10 +57,17 @@ impl Kernel {
 
     /// The same for a packet that segmentation offload cuts into `segments` of `segment_bytes`.
     pub(crate) fn tc_segmented(
-        &self, program: &str, ifindex: u32, frame: &[u8], segments: u32, segment_bytes: u32,
+        &self,
+        program: &str,
+        ifindex: u32,
+        frame: &[u8],
+        segments: u32,
+        segment_bytes: u32,
     ) -> (i32, Vec<u8>) {
         let mut context = [0; SKB_BYTES];
-        for (offset, value) in [(SKB_IFINDEX, ifindex), (SKB_GSO_SEGS, segments), (SKB_GSO_SIZE, segment_bytes)] {
+        for (offset, value) in
+            [(SKB_IFINDEX, ifindex), (SKB_GSO_SEGS, segments), (SKB_GSO_SIZE, segment_bytes)]
+        {
             context[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
         }
         let program: &SchedClassifier = self.ebpf.program(program).expect("program").try_into().expect("tc");
@@ -96,12 +103,14 @@ impl Kernel {
     }
 
     pub(crate) fn policer(&self, port: u32, direction: Direction) -> PolicerConfig {
-        let map = Array::<_, PolicerConfig>::try_from(self.ebpf.map("POLICERS").expect("map")).expect("array");
+        let map =
+            Array::<_, PolicerConfig>::try_from(self.ebpf.map("POLICERS").expect("map")).expect("array");
         map.get(&policer_index(port, direction), 0).expect("policer")
     }
 
     pub(crate) fn tat_ticks(&self, port: u32, direction: Direction) -> u64 {
-        let map = Array::<_, PolicerState>::try_from(self.ebpf.map("POLICER_STATES").expect("map")).expect("array");
+        let map =
+            Array::<_, PolicerState>::try_from(self.ebpf.map("POLICER_STATES").expect("map")).expect("array");
         map.get(&policer_index(port, direction), 0).expect("state").tat_ticks
     }
 

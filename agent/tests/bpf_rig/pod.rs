@@ -33,7 +33,9 @@ impl Machine {
     pub(crate) fn on_macvlan(number: u8, parent: &str, index: u32) -> Self {
         let mut machine = Self::new(number);
         let (mac, netns) = (machine.mac_text(), netns_path(&machine.netns));
-        ip(&format!("link add link {parent} name eth0 index {index} address {mac} netns {netns} type macvlan mode bridge"));
+        ip(&format!(
+            "link add link {parent} name eth0 index {index} address {mac} netns {netns} type macvlan mode bridge"
+        ));
         machine.configure(number);
         machine
     }
@@ -58,7 +60,9 @@ impl Machine {
         let mut machine = Self::new(number);
         let index = if host_ifindex == 0 { String::new() } else { format!("index {host_ifindex}") };
         let (mac, netns) = (machine.mac_text(), netns_path(&machine.netns));
-        ip(&format!("link add name {host_device} {index} type veth peer name eth0 address {mac} netns {netns}"));
+        ip(&format!(
+            "link add name {host_device} {index} type veth peer name eth0 address {mac} netns {netns}"
+        ));
         ip(&format!("link set {host_device} up"));
         machine.configure(number);
         machine

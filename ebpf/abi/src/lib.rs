@@ -23,14 +23,14 @@ pub use drop_reason::{DROP_SLOTS, DropReason};
 pub use fdb::{FdbEntry, FdbKey};
 pub use layout::ABI_HASH;
 pub use network::{
-    MAX_MEMBERS, Members, MembersKey, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig, UPLINK_XDP,
-    UplinkEntry, UplinkKey,
+    MAX_MEMBERS, Members, MembersKey, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig,
+    UPLINK_XDP, UplinkEntry, UplinkKey,
 };
 pub use policer::{
     COST_SHIFT, Direction, PolicerConfig, PolicerState, TICKS_PER_NS_SHIFT, UNIT_SHIFT, policer_index,
 };
 pub use port::{
-    KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, MAX_PORTS_LIMIT, PORT_GUARD_IP,
-    PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PortConfig, port_id, port_ifindex,
+    KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, MAX_PORTS_LIMIT,
+    PORT_GUARD_IP, PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PortConfig, port_id, port_ifindex,
 };
 pub use verdict::Verdict;

@@ -1,8 +1,6 @@
 //! Who has a MAC, which network a VLAN is, which way leads out.
 
-use plexus_abi::{
-    FdbKey, NO_DEVICE, PORT_PRESENT, PortConfig, UplinkEntry, UplinkKey,
-};
+use plexus_abi::{FdbKey, NO_DEVICE, PORT_PRESENT, PortConfig, UplinkEntry, UplinkKey};
 
 use super::maps::{FDB, NETWORKS, PORTS, UPLINKS};
 

@@ -6,8 +6,8 @@ use aya_ebpf::{
     maps::{Array, DevMap, HashMap, PerCpuArray},
 };
 use plexus_abi::{
-    Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, Members, MembersKey, NetworkConfig, PolicerConfig, PolicerState,
-    PortConfig, UplinkEntry, UplinkKey,
+    Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, Members, MembersKey, NetworkConfig, PolicerConfig,
+    PolicerState, PortConfig, UplinkEntry, UplinkKey,
 };
 
 const MAX_NETWORKS: u32 = 4096;

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, __sk_buff},
+    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC},
     helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_load_bytes},
     programs::TcContext,
 };
@@ -87,7 +87,8 @@ impl Frame for Skb<'_> {
         // SAFETY: the helper writes all N bytes of the buffer or fails.
         unsafe {
             #[expect(clippy::cast_possible_truncation, reason = "N is a header's size")]
-            let result = bpf_skb_load_bytes(self.as_ptr().cast(), offset, bytes.as_mut_ptr().cast(), N as u32);
+            let result =
+                bpf_skb_load_bytes(self.as_ptr().cast(), offset, bytes.as_mut_ptr().cast(), N as u32);
             (result == 0).then(|| bytes.assume_init())
         }
     }

@@ -26,7 +26,8 @@ impl Word {
     #[inline(always)]
     pub(crate) fn replace(&self, old: u64, new: u64) -> Result<(), u64> {
         // SAFETY: as `new` demands.
-        let (seen, stored) = unsafe { intrinsics::atomic_cxchg::<u64, { Relaxed }, { Relaxed }>(self.0, old, new) };
+        let (seen, stored) =
+            unsafe { intrinsics::atomic_cxchg::<u64, { Relaxed }, { Relaxed }>(self.0, old, new) };
         if stored { Ok(()) } else { Err(seen) }
     }
 

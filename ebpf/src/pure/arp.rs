@@ -21,8 +21,7 @@ pub fn inspect<F: Frame + ?Sized>(frame: &F, offset: u32, port: &PortConfig) -> 
     }
     if port.has(PORT_GUARD_IP) {
         let sender = Address::v4([i0, i1, i2, i3]);
-        let is_probe =
-            sender == Address::v4([0; 4]) && u16::from_be_bytes([o0, o1]) == OPERATION_REQUEST;
+        let is_probe = sender == Address::v4([0; 4]) && u16::from_be_bytes([o0, o1]) == OPERATION_REQUEST;
         if !is_probe && !port.owns(sender) {
             return Err(DropReason::SpoofedArp);
         }

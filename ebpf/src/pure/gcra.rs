@@ -55,7 +55,8 @@ mod tests {
 
     fn config(rate_bps: u64, burst_bits: u64) -> PolicerConfig {
         PolicerConfig {
-            cost_per_byte: (8_000_000_000_u128 << plexus_abi::COST_SHIFT).div_ceil(u128::from(rate_bps)) as u64,
+            cost_per_byte: (8_000_000_000_u128 << plexus_abi::COST_SHIFT).div_ceil(u128::from(rate_bps))
+                as u64,
             limit_ticks: (u128::from(burst_bits) * u128::from(SECOND) / u128::from(rate_bps)) as u64,
             rate_bps,
             burst_bits,

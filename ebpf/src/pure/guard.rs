@@ -23,9 +23,7 @@ pub fn accept<F: Frame + ?Sized>(frame: &F, port: &PortConfig) -> Result<Etherne
 ///
 /// Tags and reserved destinations are refused whatever the guard; addresses as far as the port's guard flags ask.
 #[inline(always)]
-fn inspect<F: Frame + ?Sized>(
-    frame: &F, ethernet: &Ethernet, port: &PortConfig,
-) -> Result<(), DropReason> {
+fn inspect<F: Frame + ?Sized>(frame: &F, ethernet: &Ethernet, port: &PortConfig) -> Result<(), DropReason> {
     if ethernet.is_tagged() {
         return Err(DropReason::Tagged);
     }
@@ -95,7 +93,8 @@ mod tests {
     /// Bytes that begin like a frame of the port, so that the parsers behind the header are reached.
     fn plausible() -> impl Strategy<Value = Vec<u8>> {
         let ethertypes = prop_oneof![Just(ETHERTYPE_ARP), Just(ETHERTYPE_IPV4), Just(ETHERTYPE_IPV6)];
-        let protocols = prop_oneof![Just(0_u8), Just(44), Just(51), Just(58), Just(60), Just(17), any::<u8>()];
+        let protocols =
+            prop_oneof![Just(0_u8), Just(44), Just(51), Just(58), Just(60), Just(17), any::<u8>()];
         let kinds = prop_oneof![133_u8..=137, any::<u8>()];
         (ethertypes, protocols, kinds, proptest::collection::vec(any::<u8>(), 0..200)).prop_map(
             |(ethertype, protocol, kind, payload)| {
@@ -116,7 +115,9 @@ mod tests {
     /// The kernel refuses such frames in a test run, so they are judged here.
     #[test]
     fn a_header_that_is_cut_off_is_malformed() {
-        for (ethertype, version, bytes) in [(ETHERTYPE_IPV4, 0x45, 19), (ETHERTYPE_IPV6, 0x60, 39), (ETHERTYPE_ARP, 0, 17)] {
+        for (ethertype, version, bytes) in
+            [(ETHERTYPE_IPV4, 0x45, 19), (ETHERTYPE_IPV6, 0x60, 39), (ETHERTYPE_ARP, 0, 17)]
+        {
             let mut frame = [[2, 0, 0, 0, 0, 2], MAC].concat();
             frame.extend(ethertype.to_be_bytes());
             frame.push(version);

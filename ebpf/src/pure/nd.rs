@@ -24,7 +24,10 @@ const MAX_OPTIONS: usize = 4;
 /// `source` is the packet's source address: its ownership is checked here because `::` is right for a few messages.
 #[inline(always)]
 pub fn inspect<F: Frame + ?Sized>(
-    frame: &F, upper: &Upper, source: Address, port: &PortConfig,
+    frame: &F,
+    upper: &Upper,
+    source: Address,
+    port: &PortConfig,
 ) -> Result<(), DropReason> {
     let Some([kind]) = frame.read::<1>(upper.offset) else { return Err(DropReason::Malformed) };
     if port.has(PORT_GUARD_IP) && !may_send(kind, source, port) {
@@ -59,17 +62,18 @@ pub fn inspect<F: Frame + ?Sized>(
 #[inline(always)]
 fn may_send(kind: u8, source: Address, port: &PortConfig) -> bool {
     // From `::`: duplicate address detection, router solicitation and multicast listener reports (RFC 4862, RFC 3590).
-    let from_nobody = matches!(
-        kind,
-        NEIGHBOUR_SOLICITATION | ROUTER_SOLICITATION | MLD_REPORT | MLD_DONE | MLD2_REPORT
-    );
+    let from_nobody =
+        matches!(kind, NEIGHBOUR_SOLICITATION | ROUTER_SOLICITATION | MLD_REPORT | MLD_DONE | MLD2_REPORT);
     (from_nobody && source == Address::UNSPECIFIED) || port.owns(source)
 }
 
 /// Whether every link-layer address option that speaks for the sender carries the port's MAC.
 #[inline(always)]
 fn inspect_options<F: Frame + ?Sized>(
-    frame: &F, mut offset: u32, kind: u8, mac: [u8; 6],
+    frame: &F,
+    mut offset: u32,
+    kind: u8,
+    mac: [u8; 6],
 ) -> Result<(), DropReason> {
     // A redirect's target address names another machine; its options are not the sender's.
     if kind == REDIRECT {
