@@ -109,21 +109,18 @@ fn replace(
     path: &Path,
 ) -> std::result::Result<Option<FdLink>, ReplaceError> {
     let link = FdLink::from(PinnedLink::from_pin(path)?);
-    let replaced = match hook.side() {
-        Some(_) => {
-            let program = programs.classifier(hook).map_err(Box::new)?;
-            program
-                .attach_to_link(SchedClassifierLink::try_from(link)?)
-                .and_then(|id| program.take_link(id))
-                .map(FdLink::try_from)
-        }
-        None => {
-            let program = programs.xdp(hook).map_err(Box::new)?;
-            program
-                .attach_to_link(XdpLink::try_from(link)?)
-                .and_then(|id| program.take_link(id))
-                .map(FdLink::try_from)
-        }
+    let replaced = if hook.side().is_some() {
+        let program = programs.classifier(hook).map_err(Box::new)?;
+        program
+            .attach_to_link(SchedClassifierLink::try_from(link)?)
+            .and_then(|id| program.take_link(id))
+            .map(FdLink::try_from)
+    } else {
+        let program = programs.xdp(hook).map_err(Box::new)?;
+        program
+            .attach_to_link(XdpLink::try_from(link)?)
+            .and_then(|id| program.take_link(id))
+            .map(FdLink::try_from)
     };
     match replaced {
         Ok(link) => Ok(Some(link?)),
@@ -148,27 +145,23 @@ enum ReplaceError {
 fn attach(programs: &mut Programs, hook: Hook, ifindex: u32) -> Result<FdLink> {
     let failed =
         |error: &dyn std::error::Error| DatapathError::Attach { hook, ifindex, reason: explain(error) };
-    match hook.side() {
-        Some(side) => {
-            let name = device::name(ifindex)?;
-            let program: &mut SchedClassifier = programs.classifier(hook)?;
-            let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-            let link = program
-                .attach_with_options(&name, side, options)
-                .and_then(|id| program.take_link(id))
-                .map_err(|error| failed(&error))?;
-            FdLink::try_from(link).map_err(|error| failed(&error))
-        }
-        None => {
-            let program: &mut Xdp = programs.xdp(hook)?;
-            // Never generic XDP: it is slower than tcx, which does the same work.
-            let link = program
-                .attach_to_if_index(ifindex, XdpMode::Driver)
-                .and_then(|id| program.take_link(id))
-                .map_err(|error| failed(&error))?;
-            FdLink::try_from(link).map_err(|error| failed(&error))
-        }
+    if let Some(side) = hook.side() {
+        let name = device::name(ifindex)?;
+        let program: &mut SchedClassifier = programs.classifier(hook)?;
+        let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let link = program
+            .attach_with_options(&name, side, options)
+            .and_then(|id| program.take_link(id))
+            .map_err(|error| failed(&error))?;
+        return FdLink::try_from(link).map_err(|error| failed(&error));
     }
+    // Never generic XDP: it is slower than tcx, which does the same work.
+    let program: &mut Xdp = programs.xdp(hook)?;
+    let link = program
+        .attach_to_if_index(ifindex, XdpMode::Driver)
+        .and_then(|id| program.take_link(id))
+        .map_err(|error| failed(&error))?;
+    FdLink::try_from(link).map_err(|error| failed(&error))
 }
 
 /// An error with its causes, which aya keeps apart.

@@ -80,7 +80,7 @@ impl Inner {
         }
         self.check_vlan(network, vlan)?;
         let members = self.members(network, vlan)?;
-        let is_member = members.iter().any(|member| *member == spec.id);
+        let is_member = members.contains(&spec.id);
         if !is_member && members.len() >= MAX_MEMBERS {
             return refuse(format!(
                 "network {network} has {MAX_MEMBERS} ports on this node already; use another node"
@@ -110,7 +110,7 @@ impl Inner {
         if XdpFeatures::of(ifindex)?.can_receive() {
             self.maps.devices.set(id, ifindex)
         } else {
-            self.maps.devices.remove(&self.pins, id)
+            self.maps.devices.remove(id)
         }
     }
 
@@ -132,7 +132,7 @@ impl Inner {
                 keep(self.leave(id, network, vlan));
                 keep(self.reconcile_uplinks(network));
             }
-            keep(self.maps.devices.remove(&self.pins, id));
+            keep(self.maps.devices.remove(id));
         }
         for hook in Hook::ALL {
             keep(self.pins.remove_link(LinkName::Port { id, hook }));
@@ -202,14 +202,13 @@ impl Inner {
                 notes.push("frames from the uplink come by tcx, not by XDP: GRO was off in the pod".into());
             }
         }
-        let [a, b, c, d, e, f] = config.mac;
         Ok(PortState {
             id,
             ifindex,
             kind: kind.as_str(),
             network: matches!(kind, PortKind::Fastpath { .. }).then_some(config.network),
             vlan: config.vlan,
-            mac: format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"),
+            mac: config.mac.map(|byte| format!("{byte:02x}")).join(":"),
             ips: config.addresses.iter().take(config.address_count as usize).map(|ip| ip.to_ip()).collect(),
             guard: Guard { mac: config.has(PORT_GUARD_MAC), ip: config.has(PORT_GUARD_IP) },
             ingress: policer::read(&self.maps, id, Direction::ToPod)?,

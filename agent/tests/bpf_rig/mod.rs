@@ -70,7 +70,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        let _ = umount2(self.dir.path(), MntFlags::MNT_DETACH);
+        umount2(self.dir.path(), MntFlags::MNT_DETACH).expect("unmount");
     }
 }
 

@@ -41,8 +41,7 @@ impl Machine {
     }
 
     fn mac_text(&self) -> String {
-        let [a, b, c, d, e, f] = self.mac;
-        format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+        self.mac.map(|byte| format!("{byte:02x}")).join(":")
     }
 
     /// An empty namespace.
@@ -146,13 +145,13 @@ impl Machine {
 }
 
 /// A port specification that only counts and polices.
-pub(crate) fn tap<'a>(id: u32, machine: &'a Machine, kind: PortKind) -> PortSpec<'a> {
+pub(crate) fn tap(id: u32, machine: &Machine, kind: PortKind) -> PortSpec<'_> {
     let guard = Guard { mac: false, ip: false };
     PortSpec { kind, guard, netns: Some(machine.netns.as_fd()), ..fastpath(id, machine, 0, 0) }
 }
 
 /// A fastpath pod's port specification.
-pub(crate) fn fastpath<'a>(id: u32, machine: &'a Machine, network: u32, vlan: u16) -> PortSpec<'a> {
+pub(crate) fn fastpath(id: u32, machine: &Machine, network: u32, vlan: u16) -> PortSpec<'_> {
     PortSpec {
         id,
         kind: PortKind::Fastpath { network, vlan },
