@@ -38,7 +38,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Setup => setup::verb(&workspace),
         Verb::Build(options) => build::verb(&workspace, &options),
         Verb::Demo(options) => demo::verb(&workspace, &options),
-        Verb::Test(options) => test::verb(&workspace, &options),
+        Verb::Test(options) => Ok(test::verb(&workspace, &options)),
         Verb::Bench(options) => bench::verb(&workspace, &options),
         Verb::Lint => lint::verb(&workspace),
         Verb::Fuzz(options) => fuzz::verb(&workspace, &options),

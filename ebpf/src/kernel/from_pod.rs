@@ -28,8 +28,7 @@ fn accept(skb: &Skb<'_>, id: u32, port: &PortConfig) -> Result<(Ethernet, Wire),
     if skb.has_metadata_tag() {
         return Err(DropReason::Tagged);
     }
-    let ethernet = Ethernet::parse(skb).ok_or(DropReason::Malformed)?;
-    guard::inspect(skb, &ethernet, port)?;
+    let ethernet = guard::accept(skb, port)?;
     let wire = skb.wire(&ethernet);
     if !policer::admit(id, Direction::FromPod, wire.bytes) {
         return Err(DropReason::PolicedFromPod);

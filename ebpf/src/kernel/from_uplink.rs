@@ -25,7 +25,7 @@ pub fn forward_xdp(ctx: &XdpContext) -> Verdict {
 #[inline(always)]
 fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Tag)> {
     let ethernet = Ethernet::parse(buffer)?;
-    if ethernet.is_group() {
+    if ethernet.is_group() || ethernet.has_service_tag() {
         return None;
     }
     let vlan = ethernet.tag.vlan();
@@ -60,7 +60,7 @@ fn deliver_xdp(ctx: &XdpContext, port: u32, tag: Tag, bytes: u32) -> Verdict {
 pub fn forward_skb(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let Some(ethernet) = Ethernet::parse(&skb) else { return Verdict::Pass };
-    if skb.has_service_tag() {
+    if skb.has_service_tag(&ethernet) {
         return Verdict::Pass;
     }
     let tag = skb.tag(&ethernet);

@@ -46,10 +46,14 @@ impl<'a> Skb<'a> {
         self.0.vlan_present != 0
     }
 
-    /// Whether that tag is a service tag (802.1ad), which no network uses.
+    /// Whether the outermost tag is a service tag (802.1ad), which no network uses.
     #[inline(always)]
-    pub(crate) fn has_service_tag(&self) -> bool {
-        self.has_metadata_tag() && self.0.vlan_proto != u32::from(ETHERTYPE_VLAN.to_be())
+    pub(crate) fn has_service_tag(&self, ethernet: &Ethernet) -> bool {
+        if self.has_metadata_tag() {
+            self.0.vlan_proto != u32::from(ETHERTYPE_VLAN.to_be())
+        } else {
+            ethernet.has_service_tag()
+        }
     }
 
     /// The outermost tag: beside the bytes, else among them.

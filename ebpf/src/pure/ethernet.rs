@@ -92,12 +92,16 @@ impl Ethernet {
         self.destination[0] & 1 != 0
     }
 
+    /// Whether the outermost tag among the bytes is a service tag, which no network uses.
+    #[inline]
+    pub const fn has_service_tag(&self) -> bool {
+        !self.tag.is_present && matches!(self.ethertype, ETHERTYPE_SERVICE_VLAN | ETHERTYPE_OLD_SERVICE_VLAN)
+    }
+
     /// Whether a tag of any kind is in the frame's bytes.
     #[inline]
     pub const fn is_tagged(&self) -> bool {
-        self.tag.is_present
-            || self.ethertype == ETHERTYPE_SERVICE_VLAN
-            || self.ethertype == ETHERTYPE_OLD_SERVICE_VLAN
+        self.tag.is_present || self.has_service_tag()
     }
 
     /// Whether the destination is 01:80:c2:00:00:0X, which IEEE 802.1D forbids bridges to forward.

@@ -10,15 +10,20 @@ use super::{
     nd,
 };
 
+/// The frame's header if the port may send the frame, and if not, why.
+///
+/// Takes arbitrary bytes: the function that fuzzing and property tests call.
+#[inline(always)]
+pub fn accept<F: Frame + ?Sized>(frame: &F, port: &PortConfig) -> Result<Ethernet, DropReason> {
+    let ethernet = Ethernet::parse(frame).ok_or(DropReason::Malformed)?;
+    inspect(frame, &ethernet, port).map(|()| ethernet)
+}
+
 /// Whether the port may send this frame, and if not, why.
 ///
 /// Tags and reserved destinations are refused whatever the guard; addresses as far as the port's guard flags ask.
 #[inline(always)]
-pub fn inspect<F: Frame + ?Sized>(
-    frame: &F,
-    ethernet: &Ethernet,
-    port: &PortConfig,
-) -> Result<(), DropReason> {
+fn inspect<F: Frame + ?Sized>(frame: &F, ethernet: &Ethernet, port: &PortConfig) -> Result<(), DropReason> {
     if ethernet.is_tagged() {
         return Err(DropReason::Tagged);
     }
@@ -66,5 +71,89 @@ fn inspect_v6<F: Frame + ?Sized>(frame: &F, offset: u32, port: &PortConfig) -> R
         Ok(())
     } else {
         Err(DropReason::SpoofedIp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pure::wire;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    fn port() -> PortConfig {
+        let mut port = PortConfig { mac: MAC, flags: PORT_GUARD_MAC | PORT_GUARD_IP, ..PortConfig::ZERO };
+        port.addresses[0] = Address::v4([10, 0, 0, 1]);
+        port.address_count = 1;
+        port
+    }
+
+    /// Bytes that begin like a frame of the port, so that the parsers behind the header are reached.
+    fn plausible() -> impl Strategy<Value = Vec<u8>> {
+        let ethertypes = prop_oneof![Just(ETHERTYPE_ARP), Just(ETHERTYPE_IPV4), Just(ETHERTYPE_IPV6)];
+        let protocols =
+            prop_oneof![Just(0_u8), Just(44), Just(51), Just(58), Just(60), Just(17), any::<u8>()];
+        let kinds = prop_oneof![133_u8..=137, any::<u8>()];
+        (ethertypes, protocols, kinds, proptest::collection::vec(any::<u8>(), 0..200)).prop_map(
+            |(ethertype, protocol, kind, payload)| {
+                let mut frame = vec![2, 0, 0, 0, 0, 2];
+                frame.extend(MAC);
+                frame.extend(ethertype.to_be_bytes());
+                frame.extend(payload);
+                for (offset, byte) in [(14, 0x60 | kind & 0x0f), (20, protocol), (23, protocol), (54, kind)] {
+                    if let Some(slot) = frame.get_mut(offset) {
+                        *slot = byte;
+                    }
+                }
+                frame
+            },
+        )
+    }
+
+    /// The kernel refuses such frames in a test run, so they are judged here.
+    #[test]
+    fn a_header_that_is_cut_off_is_malformed() {
+        for (ethertype, version, bytes) in
+            [(ETHERTYPE_IPV4, 0x45, 19), (ETHERTYPE_IPV6, 0x60, 39), (ETHERTYPE_ARP, 0, 17)]
+        {
+            let mut frame = [[2, 0, 0, 0, 0, 2], MAC].concat();
+            frame.extend(ethertype.to_be_bytes());
+            frame.push(version);
+            frame.resize(14 + bytes, 0);
+            assert_eq!(accept(frame.as_slice(), &port()), Err(DropReason::Malformed), "{ethertype:#x}");
+        }
+        assert_eq!(accept([0; 13].as_slice(), &port()), Err(DropReason::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = accept(bytes.as_slice(), &port());
+        }
+
+        #[test]
+        fn no_plausible_frame_makes_the_parsers_panic(frame in plausible()) {
+            if let Ok(ethernet) = accept(frame.as_slice(), &port()) {
+                let _ = wire::header_bytes(frame.as_slice(), &ethernet);
+            }
+        }
+
+        #[test]
+        fn cutting_an_accepted_frame_short_never_turns_into_a_spoofing_verdict(frame in plausible(), keep in 0_usize..60) {
+            if accept(frame.as_slice(), &port()).is_ok() {
+                let cut = frame.get(..keep).unwrap_or(&frame);
+                let verdict = accept(cut, &port());
+                prop_assert!(!matches!(verdict, Err(DropReason::SpoofedMac | DropReason::SpoofedArp)), "{verdict:?}");
+            }
+        }
+
+        #[test]
+        fn nothing_from_another_mac_is_accepted(mut frame in plausible(), other: [u8; 6]) {
+            prop_assume!(other != MAC);
+            frame[6..12].copy_from_slice(&other);
+            prop_assert!(accept(frame.as_slice(), &port()).is_err());
+        }
     }
 }

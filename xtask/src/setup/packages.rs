@@ -11,6 +11,9 @@ use crate::run;
 /// Where Debian puts the reference CNI plugins.
 const REFERENCE_PLUGINS: &str = "/usr/lib/cni";
 
+/// The keyring that signs Debian's archive.
+pub(super) const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// A package, and how to see that what it brings is there, wherever it came from.
 #[derive(Debug)]
 pub(super) struct Package {
@@ -26,6 +29,8 @@ enum Witness {
     Library(&'static str),
     /// A reference CNI plugin.
     Plugin(&'static str),
+    /// A file with a fixed path.
+    File(&'static str),
 }
 
 /// What links the binaries. The shim is linked against the static C library.
@@ -36,6 +41,10 @@ pub(super) const COMPILER: &[Package] = &[
 
 /// What compiles libFuzzer.
 pub(super) const CPP_COMPILER: &[Package] = &[Package { name: "g++", witness: Witness::Program("c++") }];
+
+/// Debian's archive keys; its own releases have them, Ubuntu may not.
+pub(super) const DEBIAN_KEYS: &[Package] =
+    &[Package { name: "debian-archive-keyring", witness: Witness::File(DEBIAN_KEYRING) }];
 
 /// What demo, tests and benchmarks call.
 pub(super) const NETWORK_TOOLS: &[Package] = &[
@@ -103,6 +112,7 @@ impl Witness {
         match self {
             Self::Program(name) => find_program(name),
             Self::Library(name) => find_library(name),
+            Self::File(path) => Path::new(path).is_file(),
             Self::Plugin(name) => reference_plugins().join(name).is_file(),
         }
     }

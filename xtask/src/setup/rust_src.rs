@@ -9,12 +9,13 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::packages;
 use crate::paths::Workspace;
 use crate::run;
 use crate::toolchain::Toolchain;
 
-/// The suite that carries the pinned release. Signed by a key that Debian's and Ubuntu's keyring packages hold.
-const SOURCE: &str = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie-backports main\n";
+/// The suite that carries the pinned release.
+const ARCHIVE: &str = "http://deb.debian.org/debian trixie-backports main";
 
 /// Where the `library` directory is, in the toolchain or in the cache; `None` if it is nowhere.
 pub(crate) fn library_path(workspace: &Workspace, toolchain: &Toolchain) -> Result<Option<PathBuf>> {
@@ -34,15 +35,20 @@ pub(super) fn install_command(toolchain: &Toolchain) -> String {
     format!("rustup component add rust-src --toolchain {release}")
 }
 
-/// Downloads Debian's package of the same release with private package lists and unpacks it; needs no root.
+/// Downloads Debian's package of the same release with private package lists and unpacks it; needs no root
+/// where Debian's keys are installed.
 pub(super) fn install(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    if !packages::missing(packages::DEBIAN_KEYS).is_empty() {
+        packages::install(packages::DEBIAN_KEYS)?;
+    }
+    let source = format!("deb [signed-by={}] {ARCHIVE}\n", packages::DEBIAN_KEYRING);
     let release = toolchain.release()?;
     let root = install_root(workspace, toolchain)?;
     let staging = workspace.cache().join(format!("rust-src-{release}.part"));
     remove_dir(&staging)?;
     fs::create_dir_all(staging.join("lists/partial"))
         .and_then(|()| fs::create_dir_all(staging.join("cache/archives/partial")))
-        .and_then(|()| fs::write(staging.join("sources.list"), SOURCE))
+        .and_then(|()| fs::write(staging.join("sources.list"), source))
         .with_context(|| format!("cannot prepare {}", staging.display()))?;
 
     run::with_progress("read the package list of Debian backports", apt("apt-get", &staging).arg("update"))?;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use self::binary::TestBinary;
-use self::report::Report;
+use self::report::{Outcome, Report, Row};
 use self::suite::Suite;
 use crate::args::{Selection, TestOptions, USAGE};
 use crate::build::{bpf, host};
@@ -23,7 +23,7 @@ use crate::toolchain::Toolchain;
 use crate::{fuzz, setup};
 
 /// Fails if a test fails, or if a suite that was asked for holds no test at all.
-pub(crate) fn verb(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
+pub(crate) fn verb(workspace: &Workspace, options: &TestOptions) -> ExitCode {
     let suites: &[Suite] = match options.suite {
         Selection::Unit => &[Suite::Unit],
         Selection::Bpf => &[Suite::Bpf],
@@ -33,21 +33,31 @@ pub(crate) fn verb(workspace: &Workspace, options: &TestOptions) -> Result<ExitC
         Selection::Vm | Selection::Api => {
             eprintln!("error: the test suites `vm` and `api` are not built yet");
             eprintln!("  use `cargo xtask test` for all that exist, or name one of unit, bpf, netns, fuzz");
-            return Ok(ExitCode::from(USAGE));
+            return ExitCode::from(USAGE);
         }
     };
-    setup::ensure(workspace, setup::FOR_RUN)?;
     let mut report = Report::default();
+    if let Err(error) = run(workspace, suites, options, &mut report) {
+        // Said as a failed row, so that the closing count is there however the run ends.
+        let mut row = Row::new("run");
+        row.add("(setup, compiler or test program)".into(), Outcome::Failed(format!("{error:#}")));
+        report.push(row);
+    }
+    report.conclude(!options.filter.is_empty())
+}
+
+fn run(workspace: &Workspace, suites: &[Suite], options: &TestOptions, report: &mut Report) -> Result<()> {
+    setup::ensure(workspace, setup::FOR_RUN)?;
     if !suites.is_empty() {
         let binaries = compile(workspace)?;
         for &suite in suites {
-            suite.run(workspace, &binaries, &options.filter, &mut report)?;
+            suite.run(workspace, &binaries, &options.filter, report)?;
         }
     }
     if matches!(options.suite, Selection::Fuzz | Selection::All) {
-        fuzz::smoke(workspace, &options.filter, &mut report)?;
+        fuzz::smoke(workspace, &options.filter, report)?;
     }
-    Ok(report.conclude(!options.filter.is_empty()))
+    Ok(())
 }
 
 /// Builds what the tests embed and execute, then the tests.

@@ -4,12 +4,13 @@ use std::fs;
 
 use crate::checkout::{has_word, root, rust_files};
 
-/// In the agent, one folder per foreign world: a crate or a system call, and the only folder that names it.
-const DOORS: [(&str, &str); 4] = [
-    ("aya", "agent/src/datapath"),
-    ("rtnetlink", "agent/src/netlink"),
-    ("setns", "agent/src/sandbox"),
-    ("kube", "agent/src/cluster"),
+/// In the agent, one folder per foreign world: a crate or a system call, and the only folders that name it.
+const DOORS: [(&str, &[&str]); 4] = [
+    ("aya", &["agent/src/datapath"]),
+    ("rtnetlink", &["agent/src/netlink"]),
+    // The lab makes throw-away hosts for tests; it is in no release.
+    ("setns", &["agent/src/sandbox", "agent/src/lab"]),
+    ("kube", &["agent/src/cluster"]),
 ];
 
 /// Our crates that a crate may depend on.
@@ -61,10 +62,15 @@ fn dependencies_point_one_way() {
 #[test]
 fn each_foreign_world_has_one_door_in_the_agent() {
     let Some(files) = rust_files() else { return };
-    for (world, door) in DOORS {
-        for file in files.iter().filter(|file| file.is_below(&["agent/src"]) && !file.is_below(&[door])) {
+    for (world, doors) in DOORS {
+        for file in files.iter().filter(|file| file.is_below(&["agent/src"]) && !file.is_below(doors)) {
             for (line, code) in file.code_lines() {
-                assert!(!has_word(&code, world), "{}:{line} names {world}; only {door} may", file.path);
+                assert!(
+                    !has_word(&code, world),
+                    "{}:{line} names {world}; only {} may",
+                    file.path,
+                    doors.join(" and ")
+                );
             }
         }
     }
