@@ -221,11 +221,18 @@ impl<'a> Chain<'a> {
         chosen(plugin).filter(|native| native.creates_interface() || interface_is_ours())
     }
 
-    /// What the plugin reads: of a single call the config as it came, of a chain the request made from it.
+    /// What the plugin reads: of a single call the config as it came at ADD with the result so far, of a chain the
+    /// request made from it.
     fn config(&self, plugin: &PluginConfig, previous: Option<&CniResult>) -> PluginConfig {
         let previous = previous.map(|result| result.to_value(self.list.version));
         match self.attachment.owner {
-            Owner::Single { .. } => plugin.clone(),
+            Owner::Single { .. } => {
+                let mut config = plugin.clone();
+                if let Some(result) = previous {
+                    config.0.insert("prevResult".into(), result);
+                }
+                config
+            }
             Owner::Meta { .. } => {
                 PluginConfig(plugin.request(&self.list, &self.attachment.runtime_config, previous.as_ref()))
             }
