@@ -103,8 +103,10 @@ fn restore_network(agent: &Agent, host: &Netlink, id: u32, key: &NetworkKey) -> 
 }
 
 fn restore(agent: &Agent, host: &Netlink, record: &Record, port: &PortRecord) -> Result<(), CniError> {
-    let state = agent.datapath.port_state(port.id)?;
-    if !state.hooks.is_empty() && state.hooks.iter().all(|hook| hook.ours) {
+    let is_whole = agent.datapath.port_state(port.id).is_ok_and(|state| {
+        state.problems.is_empty() && !state.hooks.is_empty() && state.hooks.iter().all(|hook| hook.ours)
+    });
+    if is_whole {
         return Ok(());
     }
     let sandbox = match port.kind {
