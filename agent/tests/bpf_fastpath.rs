@@ -34,7 +34,7 @@ fn everybody_reaches_everybody_over_a_vlan_uplink() {
     }
     let networks = datapath.networks().expect("networks");
     assert_eq!((networks[0].id, networks[0].ports.as_slice()), (NETWORK, [1, 2].as_slice()));
-    assert!(networks[0].hooks.iter().all(|hook| hook.attached && hook.ours), "{networks:?}");
+    assert!(networks[0].hooks.iter().all(|hook| hook.is_healthy()), "{networks:?}");
 }
 
 #[test]
