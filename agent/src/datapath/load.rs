@@ -35,6 +35,9 @@ impl Programs {
             return Err(DatapathError::NoObject);
         }
         let mut loader = EbpfLoader::new();
+        // The loader has parsed the kernel's types, 13 MB, for relocations that the object does not have.
+        loader.btf(None);
+        sys::return_freed_memory();
         for (name, per_port) in MAPS {
             loader.map_pin_path(name, pins.map(name));
             if per_port > 0 {
@@ -55,14 +58,14 @@ impl Programs {
         }
         programs.load_classifier(Hook::UplinkTc.program())?;
         let program = Hook::UplinkXdp.program();
-        let loaded = programs.xdp(Hook::UplinkXdp)?.load();
-        loaded.map_err(|source| DatapathError::Program { program, source: source.into() })?;
+        let result = programs.xdp(Hook::UplinkXdp)?.load();
+        result.map_err(|source| DatapathError::Program { program, source: source.into() })?;
         Ok((programs, maps))
     }
 
     fn load_classifier(&mut self, program: &'static str) -> Result<()> {
-        let loaded = self.program::<SchedClassifier>(program)?.load();
-        loaded.map_err(|source| DatapathError::Program { program, source: source.into() })
+        let result = self.program::<SchedClassifier>(program)?.load();
+        result.map_err(|source| DatapathError::Program { program, source: source.into() })
     }
 
     /// Makes every gate on this node lead to the programs of this load, one after the other, each atomically.

@@ -1,7 +1,7 @@
-//! The few bpf(2) calls that aya does not offer.
+//! The few system calls that aya does not offer.
 #![allow(
     unsafe_code,
-    reason = "raw bpf(2) calls; each passes one attribute struct that lives through the call"
+    reason = "raw calls; each bpf(2) passes one attribute struct that lives through the call"
 )]
 
 use std::{
@@ -133,6 +133,15 @@ pub(super) fn delete_entry(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
     match unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut element) } {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Gives memory that was freed back to the kernel, which the allocator would keep for later.
+pub(super) fn return_freed_memory() {
+    // SAFETY: it takes no pointer and touches only memory that nobody owns.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
