@@ -233,6 +233,7 @@ fn c041_c057_an_add_that_fails_leaves_nothing() {
     let all = json!({"isDefaultGateway": true, "ipMasq": true, "macspoofchk": true});
     let taken = node.runtime.add(&a, "net1", &bridge(&all)).unwrap();
     assert_eq!(taken.error_code().unwrap(), 103);
+    node.del(&a, &bridge(&all));
     assert_eq!(a.netns.interfaces().unwrap(), interfaces);
     for wrong in [
         json!({"bridge": "uplink0"}),

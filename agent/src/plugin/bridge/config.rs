@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use plexus_cni::json;
 use plexus_cni::name::check_ifname;
 use plexus_cni::result::Dns;
 use plexus_cni::{CniError, Code};
@@ -9,6 +10,8 @@ use serde::Deserialize;
 
 use crate::plugin::PluginCall;
 
+/// Name of the bridge where the config has none.
+const BRIDGE_DEFAULT: &str = "cni0";
 /// The highest VLAN id that 802.1Q lets a network use.
 const VLAN_MAX: i64 = 4094;
 /// The largest MTU of a veth, in bytes (ETH_MAX_MTU).
@@ -108,7 +111,7 @@ impl Config {
     }
 
     fn checked(keys: Keys, mac: Option<[u8; 6]>, has_ipam: bool) -> Result<Self, CniError> {
-        let bridge = if keys.bridge.is_empty() { "cni0".to_owned() } else { keys.bridge };
+        let bridge = if keys.bridge.is_empty() { BRIDGE_DEFAULT.to_owned() } else { keys.bridge };
         check_ifname(&bridge, "bridge: key \"bridge\"")
             .map_err(|error| CniError { code: Code::InvalidConfig, ..error })?;
         let vlans = vlans(keys.vlan, keys.vlan_trunk.as_deref())?;
@@ -164,6 +167,12 @@ impl Config {
             Vlans::Unaware | Vlans::Trunk(_) => None,
         }
     }
+}
+
+/// The bridge's name, read without the rest: DEL works with a config that has become invalid since.
+pub(super) fn bridge_name(call: &PluginCall<'_>) -> Result<String, CniError> {
+    let name = json::string(&call.config.0, "bridge", "bridge")?.filter(|name| !name.is_empty());
+    Ok(name.unwrap_or(BRIDGE_DEFAULT).to_owned())
 }
 
 #[cfg(test)]

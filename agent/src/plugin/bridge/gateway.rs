@@ -7,6 +7,7 @@ use plexus_cni::result::Route;
 use plexus_cni::{CniError, Code};
 
 use super::config::Config;
+use super::undo::Undo;
 use super::{link, sysctl, vlan};
 use crate::ipam::IpamResult;
 use crate::netlink::Link;
@@ -45,15 +46,18 @@ impl Gateways {
     }
 
     /// Gives the host the addresses and lets it forward; the VLAN's interface, where there is one.
-    pub(super) fn set_up(
+    pub(super) fn set_up<'a>(
         &self,
-        call: &PluginCall<'_>,
-        config: &Config,
+        call: &'a PluginCall<'a>,
+        config: &'a Config,
         bridge: &Link,
+        undo: &mut Undo<'a>,
     ) -> Result<Option<Link>, CniError> {
-        let Some(first) = self.0.first() else { return Ok(None) };
+        if self.0.is_empty() {
+            return Ok(None);
+        }
         let vlan_interface = match config.vlan_interface() {
-            Some(name) => Some(vlan::gateway_interface(call, config, bridge, &name)?),
+            Some(name) => Some(vlan::gateway_interface(call, config, bridge, name, undo)?),
             None => None,
         };
         let holder = vlan_interface.as_ref().unwrap_or(bridge);
@@ -61,9 +65,7 @@ impl Gateways {
             ensure_address(call, holder, *gateway, config.force_address)?;
         }
         for is_ipv4 in [true, false] {
-            if first.addr().is_ipv4() == is_ipv4
-                || self.0.iter().any(|gateway| gateway.addr().is_ipv4() == is_ipv4)
-            {
+            if self.0.iter().any(|gateway| gateway.addr().is_ipv4() == is_ipv4) {
                 sysctl::enable_forwarding(is_ipv4)?;
             }
         }

@@ -9,7 +9,7 @@ use plexus_cni::{CniError, Code};
 
 use super::config::{Config, Vlans};
 use super::undo::Undo;
-use super::{sysctl, vlan};
+use super::{config, sysctl, vlan};
 use crate::netlink::{Link, LinkPlan};
 use crate::plugin::PluginCall;
 
@@ -138,11 +138,19 @@ fn delete_unused_bridge(call: &PluginCall<'_>, name: &str) -> Result<(), CniErro
 pub(super) fn disconnect(call: &PluginCall<'_>) -> Result<(), CniError> {
     delete_host_end(call)?;
     let Some(sandbox) = call.sandbox else { return Ok(()) };
-    // A pair that the reference plugin made has another name in the host.
     match sandbox.netlink.link_by_name(call.ifname)? {
-        Some(link) if link.kind == "veth" => Ok(sandbox.netlink.delete_link(link.index)?),
+        Some(link) if is_port_of_our_bridge(call, &link)? => Ok(sandbox.netlink.delete_link(link.index)?),
         _ => Ok(()),
     }
+}
+
+/// Whether the other end is a port of the config's bridge: so it is where the reference plugin made the pair, which
+/// names the host's end by chance. Any other interface of this name is not ours to delete.
+fn is_port_of_our_bridge(call: &PluginCall<'_>, link: &Link) -> Result<bool, CniError> {
+    let Some(peer) = link.parent.filter(|_| link.kind == "veth") else { return Ok(false) };
+    let Some(peer) = call.host.link_by_index(peer)? else { return Ok(false) };
+    let Some(bridge) = call.host.link_by_name(&config::bridge_name(call)?)? else { return Ok(false) };
+    Ok(peer.kind == "veth" && peer.parent == Some(link.index) && peer.controller == Some(bridge.index))
 }
 
 fn delete_host_end(call: &PluginCall<'_>) -> Result<(), CniError> {
@@ -181,7 +189,7 @@ fn gone(name: &str) -> CniError {
         .because("something else on the node deleted it; try again")
 }
 
-fn alone() -> MutexGuard<'static, ()> {
+pub(super) fn alone() -> MutexGuard<'static, ()> {
     BRIDGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -85,7 +85,7 @@ fn attach<'a>(
         rules::check_source(call, veth.container.mac, undo)?;
     }
     container::configure(call, config, &veth.container, &ipam)?;
-    let vlan_interface = gateways.set_up(call, config, &veth.bridge)?;
+    let vlan_interface = gateways.set_up(call, config, &veth.bridge, undo)?;
     if config.ip_masq && !ipam.ips.is_empty() {
         rules::masquerade(call, &ipam.ips, undo)?;
     }

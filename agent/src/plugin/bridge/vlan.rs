@@ -4,6 +4,7 @@ use plexus_cni::{CniError, Code};
 
 use super::config::{Config, Vlans};
 use super::link;
+use super::undo::Undo;
 use crate::netlink::{Link, LinkPlan};
 use crate::plugin::PluginCall;
 
@@ -27,38 +28,46 @@ pub(super) fn join(call: &PluginCall<'_>, config: &Config, port: u32) -> Result<
 }
 
 /// The host's interface in the access VLAN: one end of a pair whose other end is a port of the bridge.
-pub(super) fn gateway_interface(
-    call: &PluginCall<'_>,
-    config: &Config,
+pub(super) fn gateway_interface<'a>(
+    call: &'a PluginCall<'a>,
+    config: &'a Config,
     bridge: &Link,
-    name: &str,
+    name: String,
+    undo: &mut Undo<'a>,
 ) -> Result<Link, CniError> {
-    if let Some(link) = call.host.link_by_name(name)? {
+    let _alone = link::alone();
+    if let Some(link) = call.host.link_by_name(&name)? {
         if link.kind == "veth" {
             return Ok(link);
         }
         return Err(CniError::new(Code::InvalidConfig, format!("bridge: {name} exists and is no veth"))
             .because(format!("it is a {}; the VLAN's gateway needs this name", link.kind)));
     }
-    let port_name = link::host_name("", name);
+    let port_name = link::host_name("", &name);
     let mtu = Some(bridge.mtu);
-    let gateway = LinkPlan { name, mtu, ..LinkPlan::default() };
+    let gateway = LinkPlan { name: &name, mtu, ..LinkPlan::default() };
     let port = LinkPlan { name: &port_name, mtu, ..LinkPlan::default() };
     call.host.add_veth(&gateway, &port)?;
-    let made = link::by_name(call, name)?;
-    let joined = link::by_name(call, &port_name).and_then(|port| {
-        call.host.set_controller(port.index, bridge.index)?;
-        join(call, config, port.index)?;
-        call.host.set_up(port.index)?;
-        Ok(call.host.set_up(made.index)?)
-    });
-    match joined {
-        Ok(()) => link::by_index(call, made.index),
-        Err(error) => {
-            let undone = call.host.delete_link(made.index);
-            let details =
-                undone.err().map_or(error.details.clone(), |second| format!("{}; {second}", error.details));
-            Err(error.because(details))
-        }
-    }
+    let (made, port) = (link::by_name(call, &name)?, link::by_name(call, &port_name)?);
+    undo.push(move || remove_unused_gateway(call, config, &name));
+    call.host.set_controller(port.index, bridge.index)?;
+    join(call, config, port.index)?;
+    call.host.set_up(port.index)?;
+    call.host.set_up(made.index)?;
+    link::by_index(call, made.index)
+}
+
+/// Takes back a gateway that this ADD made, unless another attachment has joined its bridge meanwhile.
+fn remove_unused_gateway(call: &PluginCall<'_>, config: &Config, name: &str) -> Result<(), CniError> {
+    let _alone = link::alone();
+    let (Some(bridge), Some(gateway)) =
+        (link::existing_bridge(call, &config.bridge)?, call.host.link_by_name(name)?)
+    else {
+        return Ok(());
+    };
+    let ours = [link::host_name("", name), link::host_name(call.container_id, call.ifname)];
+    let links = call.host.links()?;
+    let is_used =
+        links.iter().any(|link| link.controller == Some(bridge.index) && !ours.contains(&link.name));
+    if is_used { Ok(()) } else { Ok(call.host.delete_link(gateway.index)?) }
 }
