@@ -9,6 +9,7 @@ mod bridge;
 mod call;
 mod fastpath;
 mod macvlan;
+mod options;
 mod port;
 mod sandbox;
 

@@ -42,8 +42,11 @@ pub(super) fn everything(
         &if shown.is_empty() { "compared with before plexusd".to_owned() } else { shown.join(", ") },
     );
     if !of_the_node.is_empty() {
-        let names: Vec<_> = of_the_node.iter().map(ToString::to_string).collect();
-        screen.note(&format!("kept for the next plexusd: {}", names.join(", ")));
+        let bridges = of_the_node.iter().filter(|thing| thing.kind == Kind::Interface).count();
+        let maps = of_the_node.len() - bridges;
+        screen.note(&format!(
+            "kept for the next plexusd: {maps} pinned maps without entries, {bridges} bridges"
+        ));
     }
     report.leftovers = shown;
     Ok(())

@@ -11,6 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use paint::Paint;
 pub(crate) use table::table;
 
+/// Columns of an expectation, before what was seen.
+const WHAT_WIDTH: usize = 56;
+
 /// Standard output, as a terminal or as a file.
 #[derive(Debug)]
 pub(crate) struct Screen {
@@ -53,7 +56,7 @@ impl Screen {
     /// Tells whether an expectation held, and remembers it if not.
     pub(crate) fn expect(&mut self, held: bool, what: &str, detail: &str) {
         let mark = if held { self.paint.green("✓") } else { self.paint.red("✗") };
-        println!("  {mark} {what:<46} {}", self.paint.dim(detail));
+        println!("  {mark} {what:<WHAT_WIDTH$} {}", self.paint.dim(detail));
         if !held {
             self.failures.push(format!("{what}: {detail}"));
         }
