@@ -7,6 +7,7 @@
 //! ```
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as tests do")]
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -250,6 +251,33 @@ fn c041_c057_an_add_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn c062_pods_that_come_together_share_one_bridge_and_no_address() {
+    let test = "c062_pods_that_come_together_share_one_bridge_and_no_address";
+    let Some(node) = Node::start_or_skip(test) else { return };
+    let config = bridge(&json!({"isDefaultGateway": true, "ipMasq": true, "macspoofchk": true}));
+    let before = Inventory::take(&node.host).unwrap();
+    let pods: Vec<Pod> = (0..16).map(|at| node.host.pod(&format!("p{at}")).unwrap()).collect();
+    let all = |verb: Command| -> Vec<Value> {
+        std::thread::scope(|scope| {
+            let call = |pod| {
+                let (runtime, config) = (&node.runtime, &config);
+                scope.spawn(move || runtime.call(verb, pod, "net1", config).unwrap().success().unwrap())
+            };
+            let calls: Vec<_> = pods.iter().map(call).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        })
+    };
+    let results = all(Command::Add);
+    let addresses: HashSet<IpAddr> = results.iter().map(|result| address(result, 0)).collect();
+    assert_eq!(addresses.len(), pods.len());
+    assert!(answers(&pods[0].netns, address(&results[15], 0)));
+    all(Command::Del);
+    let left: Vec<String> =
+        Inventory::take(&node.host).unwrap().since(&before).iter().map(ToString::to_string).collect();
+    assert_eq!(left, ["interface br-test"]);
+}
+
+#[test]
 fn c087_c090_check_finds_what_somebody_changed() {
     let Some(node) = Node::start_or_skip("c087_c090_check_finds_what_somebody_changed") else { return };
     let config =
@@ -387,11 +415,14 @@ fn results_are_the_reference_plugins() {
 fn a_vlan_keeps_pods_apart() {
     let test = "a_vlan_keeps_pods_apart";
     let Some(node) = Node::start_or_skip(test) else { return };
+    let on = |vlan: u16| bridge(&json!({"vlan": vlan, "isGateway": true, "preserveDefaultVlan": false}));
     if ip(&["link", "add", "br-probe", "type", "bridge", "vlan_filtering", "1"]).is_err() {
+        let before = Inventory::take(&node.host).unwrap();
+        let refused = node.runtime.add(&node.host.pod("a").unwrap(), "net1", &on(100)).unwrap();
+        assert!(refused.code != 0 && Inventory::take(&node.host).unwrap().since(&before).is_empty());
         skipped(test, "this kernel's bridge has no VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)");
         return;
     }
-    let on = |vlan: u16| bridge(&json!({"vlan": vlan, "isGateway": true, "preserveDefaultVlan": false}));
     let pods: Vec<Pod> = ["a", "b", "c"].iter().map(|name| node.host.pod(name).unwrap()).collect();
     let results: Vec<Value> =
         pods.iter().zip([100, 100, 200]).map(|(pod, vlan)| node.add(pod, &on(vlan))).collect();

@@ -61,3 +61,22 @@ fn vlans_of(answer: RouteNetlinkMessage, port: u32) -> Vec<u16> {
     }
     vlans
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable;
+
+    use super::*;
+
+    #[test]
+    fn an_access_vlan_has_the_bytes_of_the_kernels_header() {
+        let message = message(7, 100, BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged);
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        // struct ifinfomsg: AF_BRIDGE and the port's index; linux/if_bridge.h: IFLA_BRIDGE_VLAN_INFO.
+        assert_eq!((bytes[0], &bytes[4..8]), (7, &7_u32.to_ne_bytes()[..]));
+        let [vlan_info, pvid_untagged, vlan] = [2_u16, 0b110, 100].map(u16::to_ne_bytes);
+        let length = 8_u16.to_ne_bytes();
+        assert_eq!(bytes[20..], [length, vlan_info, pvid_untagged, vlan].concat());
+    }
+}

@@ -19,7 +19,11 @@ const ERRORS_SHOWN: usize = 3;
 
 /// Runs a script as one transaction and returns what it printed.
 pub(super) fn run(script: &str, deadline: Duration) -> Result<String, NftError> {
-    let (mut child, output) = start(script).map_err(NftError::Start)?;
+    run_by(Command::new("nft").args(["-f", "-"]), script, deadline)
+}
+
+fn run_by(program: &mut Command, script: &str, deadline: Duration) -> Result<String, NftError> {
+    let (mut child, output) = start(program, script).map_err(NftError::Start)?;
     let outcome = read_to_end(output, Instant::now() + deadline);
     if !matches!(outcome, Ok(Some(_))) {
         // Killing fails only where it has ended by itself.
@@ -38,18 +42,15 @@ pub(super) fn run(script: &str, deadline: Duration) -> Result<String, NftError> 
 }
 
 /// The script goes through a memory file: unlike a pipe it never makes us wait for the reader.
-fn start(script: &str) -> std::io::Result<(Child, PipeReader)> {
+fn start(program: &mut Command, script: &str) -> std::io::Result<(Child, PipeReader)> {
     let mut input = File::from(memfd_create("nft-script", MFdFlags::MFD_CLOEXEC)?);
     input.write_all(script.as_bytes())?;
     input.rewind()?;
     let (output, writer) = pipe()?;
-    let child = Command::new("nft")
-        .args(["-f", "-"])
-        .env("LC_ALL", "C")
-        .stdin(Stdio::from(input))
-        .stderr(writer.try_clone()?)
-        .stdout(writer)
-        .spawn()?;
+    program.env("LC_ALL", "C").stdin(Stdio::from(input)).stderr(writer.try_clone()?).stdout(writer);
+    let child = program.spawn()?;
+    // The command holds writing ends of its own; while they are open the output does not end.
+    program.stdout(Stdio::null()).stderr(Stdio::null());
     Ok((child, output))
 }
 
@@ -72,5 +73,36 @@ fn read_to_end(mut output: PipeReader, give_up_at: Instant) -> std::io::Result<O
         }
         let room = OUTPUT_BYTES_MAX - text.len();
         text.extend_from_slice(&buffer[..count.min(room)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    fn shell(text: &str, script: &str, deadline: Duration) -> Result<String, NftError> {
+        run_by(Command::new("sh").args(["-c", text]), script, deadline)
+    }
+
+    #[test]
+    fn a_script_goes_in_and_the_output_comes_back() {
+        let script = "add table inet plexus\n".repeat(100_000);
+        assert_eq!(shell("cat", &script, LONG).unwrap(), script);
+    }
+
+    #[test]
+    fn a_refusal_repeats_the_errors_and_a_missing_program_names_its_package() {
+        let refused =
+            shell("echo noise; echo Error: no such chain >&2; exit 1", "", LONG).unwrap_err().to_string();
+        assert!(refused.contains("Error: no such chain") && !refused.contains("noise"), "{refused}");
+        let missing = run_by(&mut Command::new("/no/such/nft"), "", LONG).unwrap_err().to_string();
+        assert!(missing.contains("package nftables"), "{missing}");
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        assert!(matches!(shell("exec sleep 600", "", Duration::from_millis(20)), Err(NftError::Deadline(_))));
     }
 }
