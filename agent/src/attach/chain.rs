@@ -225,7 +225,13 @@ impl<'a> Chain<'a> {
     fn config(&self, plugin: &PluginConfig, previous: Option<&CniResult>) -> PluginConfig {
         let previous = previous.map(|result| result.to_value(self.list.version));
         match self.attachment.owner {
-            Owner::Single { .. } => plugin.clone(),
+            Owner::Single { .. } => {
+                let mut config = plugin.clone();
+                if let Some(result) = previous {
+                    config.0.insert("prevResult".into(), result);
+                }
+                config
+            }
             Owner::Meta { .. } => {
                 PluginConfig(plugin.request(&self.list, &self.attachment.runtime_config, previous.as_ref()))
             }
