@@ -6,14 +6,13 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=PLEXUS_BPF_OBJECT");
     let built =
         PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("../target/bpf");
-    let object = match env::var_os("PLEXUS_BPF_OBJECT") {
-        Some(object) => PathBuf::from(object),
-        None => {
-            // Cargo watches a directory for what appears in it; a missing file would rebuild the crate every time.
-            fs::create_dir_all(&built)?;
-            println!("cargo::rerun-if-changed={}", built.display());
-            built.join("plexus-datapath.o")
-        }
+    let object = if let Some(object) = env::var_os("PLEXUS_BPF_OBJECT") {
+        PathBuf::from(object)
+    } else {
+        // Cargo watches a directory for what appears in it; a missing file would rebuild the crate every time.
+        fs::create_dir_all(&built)?;
+        println!("cargo::rerun-if-changed={}", built.display());
+        built.join("plexus-datapath.o")
     };
     println!("cargo::rerun-if-changed={}", object.display());
     let embedded = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?).join("plexus-datapath.o");

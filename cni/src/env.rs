@@ -104,15 +104,17 @@ impl Environment {
                 format!("required variables are not set for {}: {}", command.as_str(), missing.join(", ")),
             ));
         }
+        let is_about_one = matches!(command, Command::Add | Command::Del | Command::Check);
+        let of_one = |key: &str| if is_about_one { text(key) } else { String::new() };
         let environment = Self {
             command,
-            container_id: text("CNI_CONTAINERID"),
-            netns: Some(text("CNI_NETNS")).filter(|path| !path.is_empty()),
-            ifname: text("CNI_IFNAME"),
+            container_id: of_one("CNI_CONTAINERID"),
+            netns: Some(of_one("CNI_NETNS")).filter(|path| !path.is_empty()),
+            ifname: of_one("CNI_IFNAME"),
             args: text("CNI_ARGS"),
             path: text("CNI_PATH").split(':').filter(|dir| !dir.is_empty()).map(str::to_owned).collect(),
         };
-        if matches!(command, Command::Add | Command::Del | Command::Check) {
+        if is_about_one {
             check_container_id(&environment.container_id)?;
             check_ifname(&environment.ifname, "CNI_IFNAME")?;
         }
@@ -159,6 +161,8 @@ mod tests {
         assert!(read(&[("CNI_COMMAND", "GC")]).unwrap_err().msg.contains("CNI_PATH"));
         assert!(read(&[("CNI_COMMAND", "GC"), ("CNI_PATH", "/a:/b")]).is_ok());
         assert!(read(&[("CNI_COMMAND", "STATUS")]).is_ok());
+        let status = read(&[("CNI_COMMAND", "STATUS"), ("CNI_CONTAINERID", "../x")]).unwrap();
+        assert_eq!(status.container_id, "", "what the verb does not need is not passed on");
         assert!(read(&[("CNI_COMMAND", "VERSION")]).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use aya::programs::TcAttachType;
 
 /// A program of the object together with its place on a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
     /// From a fastpath pod: tcx ingress of the veth's host end.
     Port,
@@ -70,7 +70,7 @@ impl Hook {
 }
 
 /// The name of a link's pin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LinkName {
     /// `port-<id>-<hook>`
     Port { id: u32, hook: Hook },

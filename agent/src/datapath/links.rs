@@ -1,6 +1,9 @@
 //! Attaching, taking over and detaching programs. A link lives by its pin alone, so it outlives the agent.
 
-use std::{fs, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, Xdp, XdpMode,
@@ -15,32 +18,67 @@ use super::{
     hook::{Hook, LinkName},
     load::Programs,
     pins::Pins,
+    sys,
 };
 
-/// Makes sure that the hook's program of this load runs on the device, in the thread's network namespace.
+/// Whose program runs on a device now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "what an older generation runs must be taken over later"]
+pub(super) enum Running {
+    /// This load's.
+    Ours,
+    /// An older generation's, until [`take_over`] replaces it.
+    Old,
+}
+
+/// Makes sure that a program runs on the device, in the thread's network namespace.
 ///
-/// A link of this or an older generation is taken over by replacing its program, which loses no packet; only where
-/// there is none, or its device is gone, a new one is made. Returns whether an older generation's link was taken over.
-pub(super) fn ensure(programs: &mut Programs, pins: &Pins, name: LinkName, ifindex: u32) -> Result<bool> {
+/// A link of this generation gets the program of this load, and a missing one is made. A living link of an older
+/// generation is left alone: its program works on the old maps, which are complete, while ours fill up.
+pub(super) fn ensure(programs: &mut Programs, pins: &Pins, name: LinkName, ifindex: u32) -> Result<Running> {
     if adopt(programs, pins, name)? {
-        return Ok(false);
+        return Ok(Running::Ours);
     }
-    let failed = |reason: String| DatapathError::Attach { hook: name.hook(), ifindex, reason };
-    let path = pins.link(name);
     for old in pins.old_links(name) {
-        if let Some(link) = replace(programs, name.hook(), &old).map_err(|error| failed(error.to_string()))? {
-            link.pin(&path).map_err(|error| failed(error.to_string()))?;
-            fs::remove_file(&old).map_err(|source| DatapathError::Pin {
-                action: "remove",
-                path: old,
-                source,
-            })?;
-            return Ok(true);
+        if sys::pinned_link_info(&old).is_ok_and(|info| info.ifindex == ifindex) {
+            return Ok(Running::Old);
         }
+        remove(old)?;
     }
     let link = attach(programs, name.hook(), ifindex)?;
-    link.pin(&path).map_err(|error| failed(error.to_string()))?;
-    Ok(false)
+    pin(link, pins, name)?;
+    Ok(Running::Ours)
+}
+
+/// Replaces the program of an older generation's link and moves its pin to this generation. Nothing happens if the
+/// link is gone.
+pub(super) fn take_over(programs: &mut Programs, pins: &Pins, name: LinkName) -> Result<()> {
+    for old in pins.old_links(name) {
+        let replaced = replace(programs, name.hook(), &old).map_err(|error| DatapathError::Object {
+            what: "program",
+            name: name.hook().program(),
+            reason: error.to_string(),
+        })?;
+        if let Some(link) = replaced {
+            pin(link, pins, name)?;
+        }
+        remove(old)?;
+    }
+    Ok(())
+}
+
+fn pin(link: FdLink, pins: &Pins, name: LinkName) -> Result<()> {
+    let path = pins.link(name);
+    let failed = |error: aya::pin::PinError| DatapathError::Pin {
+        action: "create",
+        path: path.clone(),
+        source: io::Error::other(error),
+    };
+    link.pin(&path).map(|_| ()).map_err(failed)
+}
+
+fn remove(path: PathBuf) -> Result<()> {
+    fs::remove_file(&path).map_err(|source| DatapathError::Pin { action: "remove", path, source })
 }
 
 /// Puts this load's program behind a link of this generation; whether there was a living one.
@@ -53,7 +91,7 @@ pub(super) fn adopt(programs: &mut Programs, pins: &Pins, name: LinkName) -> Res
         Ok(Some(_)) => Ok(true),
         Ok(None) => {
             // The device is gone, and the pin holds nothing any more.
-            fs::remove_file(&path).map_err(|source| DatapathError::Pin { action: "remove", path, source })?;
+            remove(path)?;
             Ok(false)
         }
         Err(error) => Err(DatapathError::Object {
@@ -71,21 +109,18 @@ fn replace(
     path: &Path,
 ) -> std::result::Result<Option<FdLink>, ReplaceError> {
     let link = FdLink::from(PinnedLink::from_pin(path)?);
-    let replaced = match hook.side() {
-        Some(_) => {
-            let program = programs.classifier(hook).map_err(Box::new)?;
-            program
-                .attach_to_link(SchedClassifierLink::try_from(link)?)
-                .and_then(|id| program.take_link(id))
-                .map(FdLink::try_from)
-        }
-        None => {
-            let program = programs.xdp(hook).map_err(Box::new)?;
-            program
-                .attach_to_link(XdpLink::try_from(link)?)
-                .and_then(|id| program.take_link(id))
-                .map(FdLink::try_from)
-        }
+    let replaced = if hook.side().is_some() {
+        let program = programs.classifier(hook).map_err(Box::new)?;
+        program
+            .attach_to_link(SchedClassifierLink::try_from(link)?)
+            .and_then(|id| program.take_link(id))
+            .map(FdLink::try_from)
+    } else {
+        let program = programs.xdp(hook).map_err(Box::new)?;
+        program
+            .attach_to_link(XdpLink::try_from(link)?)
+            .and_then(|id| program.take_link(id))
+            .map(FdLink::try_from)
     };
     match replaced {
         Ok(link) => Ok(Some(link?)),
@@ -110,27 +145,23 @@ enum ReplaceError {
 fn attach(programs: &mut Programs, hook: Hook, ifindex: u32) -> Result<FdLink> {
     let failed =
         |error: &dyn std::error::Error| DatapathError::Attach { hook, ifindex, reason: explain(error) };
-    match hook.side() {
-        Some(side) => {
-            let name = device::name(ifindex)?;
-            let program: &mut SchedClassifier = programs.classifier(hook)?;
-            let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-            let link = program
-                .attach_with_options(&name, side, options)
-                .and_then(|id| program.take_link(id))
-                .map_err(|error| failed(&error))?;
-            FdLink::try_from(link).map_err(|error| failed(&error))
-        }
-        None => {
-            let program: &mut Xdp = programs.xdp(hook)?;
-            // Never generic XDP: it is slower than tcx, which does the same work.
-            let link = program
-                .attach_to_if_index(ifindex, XdpMode::Driver)
-                .and_then(|id| program.take_link(id))
-                .map_err(|error| failed(&error))?;
-            FdLink::try_from(link).map_err(|error| failed(&error))
-        }
+    if let Some(side) = hook.side() {
+        let name = device::name(ifindex)?;
+        let program: &mut SchedClassifier = programs.classifier(hook)?;
+        let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let link = program
+            .attach_with_options(&name, side, options)
+            .and_then(|id| program.take_link(id))
+            .map_err(|error| failed(&error))?;
+        return FdLink::try_from(link).map_err(|error| failed(&error));
     }
+    // Never generic XDP: it is slower than tcx, which does the same work.
+    let program: &mut Xdp = programs.xdp(hook)?;
+    let link = program
+        .attach_to_if_index(ifindex, XdpMode::Driver)
+        .and_then(|id| program.take_link(id))
+        .map_err(|error| failed(&error))?;
+    FdLink::try_from(link).map_err(|error| failed(&error))
 }
 
 /// An error with its causes, which aya keeps apart.

@@ -34,7 +34,7 @@ impl Programs {
             }
         }
         let mut ebpf = loader.load(OBJECT)?;
-        let maps = Maps::take(&mut ebpf)?;
+        let maps = Maps::take(&mut ebpf, pins)?;
         let mut programs = Self { ebpf };
         for hook in [Hook::Port, Hook::PodTapTx, Hook::PodTapRx, Hook::UplinkTc] {
             let program = programs.classifier(hook)?;

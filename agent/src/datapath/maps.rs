@@ -14,6 +14,7 @@ use plexus_abi::{
 
 use super::{
     error::{DatapathError, Result, map_error},
+    pins::Pins,
     sys,
 };
 
@@ -44,13 +45,14 @@ pub(super) struct Maps {
 }
 
 impl Maps {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
+    pub(super) fn take(ebpf: &mut Ebpf, pins: &Pins) -> Result<Self> {
+        let devices = MapData::from_pin(pins.map("DEVICES")).map_err(map_error("DEVICES", "open"))?;
         Ok(Self {
             ports: Table::take(ebpf, "PORTS")?,
             counters: CounterTable { map: take(ebpf, "COUNTERS")? },
             policers: Table::take(ebpf, "POLICERS")?,
             policer_states: Table::take(ebpf, "POLICER_STATES")?,
-            devices: Devices { map: take(ebpf, "DEVICES")? },
+            devices: Devices { map: take(ebpf, "DEVICES")?, handle: devices },
             fdb: Index::take(ebpf, "FDB")?,
             networks: Index::take(ebpf, "NETWORKS")?,
             uplinks: Index::take(ebpf, "UPLINKS")?,
@@ -164,6 +166,8 @@ impl CounterTable {
 /// Where XDP sends frames for a port.
 pub(super) struct Devices {
     map: DevMap<MapData>,
+    /// The same map once more: aya's DevMap has no removal and does not lend its descriptor.
+    handle: MapData,
 }
 
 impl Devices {
@@ -181,10 +185,7 @@ impl Devices {
     }
 
     /// Removes the entry; a missing one is fine.
-    pub(super) fn remove(&mut self, pins: &super::pins::Pins, port: u32) -> Result<()> {
-        // aya's DevMap has no removal, and does not lend its descriptor: the pin does.
-        let failed = map_error::<MapError>("DEVICES", "open");
-        let map = MapData::from_pin(pins.map("DEVICES")).map_err(failed)?;
-        sys::delete_entry(map.fd().as_fd(), port).map_err(map_error("DEVICES", "change"))
+    pub(super) fn remove(&mut self, port: u32) -> Result<()> {
+        sys::delete_entry(self.handle.fd().as_fd(), port).map_err(map_error("DEVICES", "change"))
     }
 }

@@ -22,6 +22,7 @@ mod hook;
 mod links;
 pub mod load;
 pub mod maps;
+mod migrate;
 mod networks;
 mod pins;
 mod policer;
@@ -32,7 +33,7 @@ mod sys;
 mod xdp_features;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -45,7 +46,7 @@ pub use self::{
     spec::{DatapathOptions, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice},
     state::{HookState, NetworkState, PortState},
 };
-use self::{load::Programs, maps::Maps, pins::Pins};
+use self::{hook::LinkName, load::Programs, maps::Maps, pins::Pins};
 
 /// The data plane of this node. All calls block for micro- to milliseconds and may come from any thread that is in
 /// the host's network namespace.
@@ -59,6 +60,8 @@ struct Inner {
     maps: Maps,
     pins: Pins,
     max_ports: u32,
+    /// Links that an older generation's programs still serve.
+    pending: BTreeSet<LinkName>,
     /// Why an uplink has no XDP.
     xdp_refusals: BTreeMap<u32, String>,
 }
@@ -67,9 +70,9 @@ impl Datapath {
     /// Loads the programs once, reuses the pinned maps, and takes over every pinned link of this generation by
     /// replacing its program: traffic goes on meanwhile.
     ///
-    /// Links of another generation (another ABI or `max_ports`) go on with their old programs and maps until
-    /// [`add_port`](Self::add_port) and [`upsert_network`](Self::upsert_network) take them over one by one; end with
-    /// [`finish_migration`](Self::finish_migration).
+    /// Links of another generation (another ABI or `max_ports`) go on with their old programs and maps. Add all
+    /// networks and ports again, which fills the new maps, then call
+    /// [`finish_migration`](Self::finish_migration), which replaces the programs.
     pub fn open(options: &DatapathOptions) -> Result<Self> {
         let max_ports = options.max_ports;
         if max_ports == 0 || max_ports > MAX_PORTS_LIMIT {
@@ -80,7 +83,14 @@ impl Datapath {
         for name in pins.links()? {
             links::adopt(&mut programs, &pins, name)?;
         }
-        let inner = Inner { programs, maps, pins, max_ports, xdp_refusals: BTreeMap::new() };
+        let inner = Inner {
+            programs,
+            maps,
+            pins,
+            max_ports,
+            pending: BTreeSet::new(),
+            xdp_refusals: BTreeMap::new(),
+        };
         Ok(Self { inner: Mutex::new(inner) })
     }
 
@@ -135,9 +145,10 @@ impl Datapath {
         self.lock().networks()
     }
 
-    /// Removes the pins of other generations: what was not taken over is detached.
+    /// Ends the move from another generation: what was added again goes on with this one's programs and its old
+    /// counters, what was not is detached. Without another generation it does nothing, so call it at every start.
     pub fn finish_migration(&self) -> Result<()> {
-        self.lock().pins.remove_old()
+        self.lock().finish_migration()
     }
 
     /// Detaches and removes everything, for an uninstall. The value is of no use afterwards.

@@ -10,7 +10,7 @@ use super::{
     Inner, device,
     error::{DatapathError, Result},
     hook::{Hook, LinkName},
-    links,
+    links::{self, Running},
     spec::{NetworkSpec, XdpChoice},
     state::{HookState, NetworkState},
     xdp_features::XdpFeatures,
@@ -113,7 +113,7 @@ impl Inner {
     /// tcx must work; XDP is faster where it fits, and its absence is remembered with the reason.
     fn attach_uplink(&mut self, ifindex: u32, flags: u16) -> Result<()> {
         let tc = LinkName::Uplink { ifindex, hook: Hook::UplinkTc };
-        links::ensure(&mut self.programs, &self.pins, tc, ifindex)?;
+        self.ensure_uplink(tc, ifindex)?;
         if unwanted(ifindex, flags).is_some() {
             return Ok(());
         }
@@ -130,7 +130,14 @@ impl Inner {
             let reason = "its driver cannot redirect in XDP".into();
             return Err(DatapathError::Attach { hook, ifindex, reason });
         }
-        links::ensure(&mut self.programs, &self.pins, LinkName::Uplink { ifindex, hook }, ifindex).map(|_| ())
+        self.ensure_uplink(LinkName::Uplink { ifindex, hook }, ifindex)
+    }
+
+    fn ensure_uplink(&mut self, name: LinkName, ifindex: u32) -> Result<()> {
+        if links::ensure(&mut self.programs, &self.pins, name, ifindex)? == Running::Old {
+            self.pending.insert(name);
+        }
+        Ok(())
     }
 
     /// Why XDP does not deliver for a network with these flags, if it does not.

@@ -54,14 +54,14 @@ impl Pins {
     }
 
     /// The same link in older generations, as far as it is there.
-    pub(super) fn old_links(&self, name: LinkName) -> impl Iterator<Item = PathBuf> + '_ {
+    pub(super) fn old_links(&self, name: LinkName) -> Vec<PathBuf> {
         let name = name.to_string();
-        self.old.iter().map(move |dir| dir.join("links").join(&name)).filter(|path| path.exists())
+        self.old.iter().map(|dir| dir.join("links").join(&name)).filter(|path| path.exists()).collect()
     }
 
     /// A map of the older generations, as far as it is there.
-    pub(super) fn old_maps(&self, name: &'static str) -> impl Iterator<Item = PathBuf> + '_ {
-        self.old.iter().map(move |dir| dir.join("maps").join(name)).filter(|path| path.exists())
+    pub(super) fn old_maps(&self, name: &str) -> Vec<PathBuf> {
+        self.old.iter().map(|dir| dir.join("maps").join(name)).filter(|path| path.exists()).collect()
     }
 
     /// Every link pinned in this generation.

@@ -1,6 +1,5 @@
 //! Adding, removing and reading ports.
 
-use aya::maps::{Map, MapData, PerCpuArray};
 use plexus_abi::{
     Counters, Direction, FdbEntry, FdbKey, MAX_MEMBERS, Members, MembersKey, PORT_GUARD_IP, PORT_GUARD_MAC,
     PORT_PRESENT, PortConfig, port_ifindex,
@@ -11,8 +10,7 @@ use super::{
     counters::PortCounters,
     error::{DatapathError, Result},
     hook::{Hook, LinkName},
-    links,
-    maps::CounterTable,
+    links::{self, Running},
     policer,
     spec::{Guard, PolicerSpec, PortKind, PortSpec},
     state::{HookState, PortState},
@@ -82,7 +80,7 @@ impl Inner {
         }
         self.check_vlan(network, vlan)?;
         let members = self.members(network, vlan)?;
-        let is_member = members.iter().any(|member| *member == spec.id);
+        let is_member = members.contains(&spec.id);
         if !is_member && members.len() >= MAX_MEMBERS {
             return refuse(format!(
                 "network {network} has {MAX_MEMBERS} ports on this node already; use another node"
@@ -95,8 +93,8 @@ impl Inner {
         let attach = |inner: &mut Self| {
             for hook in spec.kind.hooks() {
                 let name = LinkName::Port { id: spec.id, hook: *hook };
-                if links::ensure(&mut inner.programs, &inner.pins, name, spec.ifindex)? {
-                    inner.inherit_counters(spec.id)?;
+                if links::ensure(&mut inner.programs, &inner.pins, name, spec.ifindex)? == Running::Old {
+                    inner.pending.insert(name);
                 }
             }
             Ok(())
@@ -112,21 +110,8 @@ impl Inner {
         if XdpFeatures::of(ifindex)?.can_receive() {
             self.maps.devices.set(id, ifindex)
         } else {
-            self.maps.devices.remove(&self.pins, id)
+            self.maps.devices.remove(id)
         }
-    }
-
-    /// Takes over a port's counters from an older generation if their layout is still the same.
-    fn inherit_counters(&mut self, id: u32) -> Result<()> {
-        for path in self.pins.old_maps("COUNTERS") {
-            let old = MapData::from_pin(&path).and_then(Map::from_map_data).and_then(PerCpuArray::try_from);
-            if let Ok(old) = old.map(CounterTable::of)
-                && let Ok(start) = old.sum(id)
-            {
-                return self.maps.counters.reset(id, start);
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn remove_port(&mut self, id: u32) -> Result<()> {
@@ -147,7 +132,7 @@ impl Inner {
                 keep(self.leave(id, network, vlan));
                 keep(self.reconcile_uplinks(network));
             }
-            keep(self.maps.devices.remove(&self.pins, id));
+            keep(self.maps.devices.remove(id));
         }
         for hook in Hook::ALL {
             keep(self.pins.remove_link(LinkName::Port { id, hook }));
@@ -217,14 +202,13 @@ impl Inner {
                 notes.push("frames from the uplink come by tcx, not by XDP: GRO was off in the pod".into());
             }
         }
-        let [a, b, c, d, e, f] = config.mac;
         Ok(PortState {
             id,
             ifindex,
             kind: kind.as_str(),
             network: matches!(kind, PortKind::Fastpath { .. }).then_some(config.network),
             vlan: config.vlan,
-            mac: format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"),
+            mac: config.mac.map(|byte| format!("{byte:02x}")).join(":"),
             ips: config.addresses.iter().take(config.address_count as usize).map(|ip| ip.to_ip()).collect(),
             guard: Guard { mac: config.has(PORT_GUARD_MAC), ip: config.has(PORT_GUARD_IP) },
             ingress: policer::read(&self.maps, id, Direction::ToPod)?,

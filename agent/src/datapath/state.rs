@@ -40,6 +40,9 @@ impl HookState {
             reason: Some(reason),
         };
         let path = pins.link(name);
+        if !path.exists() && !pins.old_links(name).is_empty() {
+            return missing("an older agent's program runs there until the migration is finished".into());
+        }
         let info = match sys::pinned_link_info(&path) {
             Ok(info) => info,
             Err(error) => return missing(format!("cannot read the pinned link {}: {error}", path.display())),

@@ -4,6 +4,7 @@
 pub(crate) mod frames;
 pub(crate) mod kernel;
 pub(crate) mod pod;
+pub(crate) mod world;
 
 use std::{
     io::Write as _,
@@ -69,7 +70,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        let _ = umount2(self.dir.path(), MntFlags::MNT_DETACH);
+        umount2(self.dir.path(), MntFlags::MNT_DETACH).expect("unmount");
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{
     fs::File,
     net::{IpAddr, SocketAddr, UdpSocket},
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -28,6 +29,21 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// A machine whose `eth0` is a macvlan on `parent` with this index.
+    pub(crate) fn on_macvlan(number: u8, parent: &str, index: u32) -> Self {
+        let mut machine = Self::new(number);
+        let (mac, netns) = (machine.mac_text(), netns_path(&machine.netns));
+        ip(&format!(
+            "link add link {parent} name eth0 index {index} address {mac} netns {netns} type macvlan mode bridge"
+        ));
+        machine.configure(number);
+        machine
+    }
+
+    fn mac_text(&self) -> String {
+        self.mac.map(|byte| format!("{byte:02x}")).join(":")
+    }
+
     /// An empty namespace.
     pub(crate) fn new(number: u8) -> Self {
         let thread = std::thread::spawn(|| {
@@ -42,9 +58,7 @@ impl Machine {
     pub(crate) fn behind(number: u8, host_device: &str, host_ifindex: u32) -> Self {
         let mut machine = Self::new(number);
         let index = if host_ifindex == 0 { String::new() } else { format!("index {host_ifindex}") };
-        let [a, b, c, d, e, f] = machine.mac;
-        let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-        let netns = netns_path(&machine.netns);
+        let (mac, netns) = (machine.mac_text(), netns_path(&machine.netns));
         ip(&format!(
             "link add name {host_device} {index} type veth peer name eth0 address {mac} netns {netns}"
         ));
@@ -107,13 +121,37 @@ impl Machine {
         assert_eq!(other.receive().as_deref(), Some(text.as_str()), "from {:?} to {to}", self.mac);
     }
 
-    pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
-        self.netns.as_fd()
+    /// Frames that `eth0` has received.
+    pub(crate) fn heard(&self) -> u64 {
+        let path = "/proc/thread-self/net/dev";
+        let table = self.inside(|| std::fs::read_to_string(path).expect("statistics"));
+        let line = table.lines().find(|line| line.trim_start().starts_with("eth0:")).expect("eth0");
+        line.split_whitespace().nth(2).and_then(|packets| packets.parse().ok()).expect("packets")
+    }
+
+    /// Sends to `other` and back, one datagram at a time, until told to stop; how many were sent and how many lost.
+    pub(crate) fn exchange(&self, other: &Self, stop: &AtomicBool) -> (u32, u32) {
+        let (mut sent, mut lost) = (0, 0);
+        while !stop.load(Ordering::Relaxed) {
+            for (from, to) in [(self, other), (other, self)] {
+                let text = format!("datagram {sent}");
+                from.send(to.v4(), &text);
+                sent += 1;
+                lost += u32::from(to.receive().as_deref() != Some(text.as_str()));
+            }
+        }
+        (sent, lost)
     }
 }
 
+/// A port specification that only counts and polices.
+pub(crate) fn tap(id: u32, machine: &Machine, kind: PortKind) -> PortSpec<'_> {
+    let guard = Guard { mac: false, ip: false };
+    PortSpec { kind, guard, netns: Some(machine.netns.as_fd()), ..fastpath(id, machine, 0, 0) }
+}
+
 /// A fastpath pod's port specification.
-pub(crate) fn fastpath<'a>(id: u32, machine: &'a Machine, network: u32, vlan: u16) -> PortSpec<'a> {
+pub(crate) fn fastpath(id: u32, machine: &Machine, network: u32, vlan: u16) -> PortSpec<'_> {
     PortSpec {
         id,
         kind: PortKind::Fastpath { network, vlan },

@@ -1,3 +1,5 @@
+//! Plans for pods and networks in memory.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Both forms of the annotation, right and wrong.
+
 use proptest::prelude::*;
 use serde_json::json;
 

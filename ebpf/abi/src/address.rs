@@ -27,18 +27,19 @@ impl Address {
     /// An IPv6 address from its sixteen bytes in network order.
     #[inline]
     pub const fn v6(bytes: [u8; 16]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
-        Self {
-            high: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            low: u64::from_be_bytes([i, j, k, l, m, n, o, p]),
-        }
+        Self::from_bits(u128::from_be_bytes(bytes))
     }
 
     /// The link-local address that IPv6 autoconfiguration derives from `mac` (EUI-64, RFC 4291 appendix A).
     #[inline]
     pub const fn link_local(mac: [u8; 6]) -> Self {
-        let [a, b, c, d, e, f] = mac;
-        Self { high: 0xfe80 << 48, low: u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]) }
+        let identifier = [mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]];
+        Self { high: 0xfe80 << 48, low: u64::from_be_bytes(identifier) }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the number")]
+    const fn from_bits(bits: u128) -> Self {
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
     /// The address as the standard library knows it.

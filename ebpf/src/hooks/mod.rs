@@ -1,4 +1,5 @@
 //! Entry points: one file per hook, each one expression.
+#![allow(clippy::needless_pass_by_value, reason = "the entry point macros hand the context over by value")]
 
 mod edge_pop;
 mod edge_push;

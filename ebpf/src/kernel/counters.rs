@@ -26,12 +26,18 @@ pub(crate) fn from_pod(port: u32, wire: Wire) {
 /// Counts a drop and returns its verdict.
 #[inline(always)]
 pub(crate) fn drop(port: u32, reason: DropReason) -> Verdict {
+    dropped(port, reason);
+    Verdict::Drop(reason)
+}
+
+/// Counts a drop of one copy among others.
+#[inline(always)]
+pub(crate) fn dropped(port: u32, reason: DropReason) {
     if let Some(counters) = slot(port)
         && let Some(drops) = counters.drops.get_mut(reason.slot())
     {
         *drops += 1;
     }
-    Verdict::Drop(reason)
 }
 
 #[inline(always)]

@@ -30,7 +30,7 @@ struct Round {
 /// Sends a copy to every member of a VLAN of a network, except to `sender`.
 #[inline(always)]
 pub(crate) fn to_members(skb: &Skb<'_>, network: u32, vlan: u16, sender: u32, wire: Wire) {
-    let Some(members) = MEMBERS.get_ptr(&MembersKey { network, vlan, reserved: 0 }) else { return };
+    let Some(members) = MEMBERS.get_ptr(MembersKey { network, vlan, reserved: 0 }) else { return };
     // SAFETY: the value outlives the program. A list that changes meanwhile may show an old or a new member; each is
     // checked before it gets anything.
     let count = unsafe { (*members).count };
@@ -50,6 +50,7 @@ unsafe extern "C" fn to_member(slot: u64, round: *mut c_void) -> c_long {
     if slot >= MAX_MEMBERS as u64 {
         return STOP;
     }
+    #[expect(clippy::cast_possible_truncation, reason = "the slot is small, and BPF has 64 bits")]
     // SAFETY: the slot is in bounds of a map value.
     let member = unsafe { *(&raw const (*round.members).ports).cast::<u32>().add(slot as usize) };
     if member != round.sender {
@@ -66,13 +67,13 @@ fn deliver(round: &Round, member: u32) {
         return;
     }
     if !policer::admit(member, Direction::ToPod, round.wire.bytes) {
-        let _ = counters::drop(member, DropReason::PolicedToPod);
+        counters::dropped(member, DropReason::PolicedToPod);
         return;
     }
     // SAFETY: a helper on the program's own context; no packet pointer is held across it.
     if unsafe { bpf_clone_redirect(round.skb, port_ifindex(member), 0) } == 0 {
         counters::to_pod(member, round.wire);
     } else {
-        let _ = counters::drop(member, DropReason::DeliveryFailed);
+        counters::dropped(member, DropReason::DeliveryFailed);
     }
 }

@@ -114,6 +114,5 @@ impl Ethernet {
 /// A MAC address as a number, which compares in one instruction.
 #[inline]
 pub const fn word(mac: [u8; 6]) -> u64 {
-    let [a, b, c, d, e, f] = mac;
-    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    u64::from_be_bytes([0, 0, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]])
 }

@@ -54,10 +54,11 @@ mod tests {
     const SECOND: u64 = ticks(1_000_000_000);
 
     fn config(rate_bps: u64, burst_bits: u64) -> PolicerConfig {
+        let cost = (8_000_000_000_u128 << plexus_abi::COST_SHIFT).div_ceil(u128::from(rate_bps));
+        let limit = u128::from(burst_bits) * u128::from(SECOND) / u128::from(rate_bps);
         PolicerConfig {
-            cost_per_byte: (8_000_000_000_u128 << plexus_abi::COST_SHIFT).div_ceil(u128::from(rate_bps))
-                as u64,
-            limit_ticks: (u128::from(burst_bits) * u128::from(SECOND) / u128::from(rate_bps)) as u64,
+            cost_per_byte: cost.try_into().expect("below 2^43"),
+            limit_ticks: limit.try_into().expect("below 2^62"),
             rate_bps,
             burst_bits,
         }
