@@ -15,11 +15,6 @@ pub(crate) fn verb(workspace: &Workspace) -> Result<ExitCode> {
     let toolchain = Toolchain::detect()?;
     let mut checks = vec![
         ("format", in_checkout(workspace, &["fmt", "--all", "--check"])),
-        (
-            "format of the fuzz targets",
-            in_checkout(workspace, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
-        ),
-        ("lock file of the fuzz targets (`cargo xtask fuzz` renews it)", fuzz_lock(workspace)),
         ("clippy for this machine", host_clippy(workspace)),
         ("clippy for eBPF", bpf_clippy(workspace, &toolchain)?),
     ];
@@ -48,13 +43,6 @@ pub(crate) fn verb(workspace: &Workspace) -> Result<ExitCode> {
 fn in_checkout(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = run::cargo();
     command.current_dir(workspace.root()).args(arguments);
-    command
-}
-
-/// Fails if fuzz/Cargo.lock does not fit the manifests any more.
-fn fuzz_lock(workspace: &Workspace) -> Command {
-    let mut command = in_checkout(workspace, &["metadata", "--locked", "--format-version=1"]);
-    command.args(["--manifest-path", "fuzz/Cargo.toml"]).stdout(Stdio::null());
     command
 }
 
