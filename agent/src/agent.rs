@@ -1,7 +1,7 @@
 //! Everything that one plexusd holds.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use plexus_cni::{CniError, Code};
@@ -28,6 +28,8 @@ pub struct Agent {
     pub datapath: Datapath,
     /// Pods and networks; without a source only what a call's config names can be attached.
     pub catalog: Option<Arc<Catalog>>,
+    /// Held while the spool is served.
+    pub replaying: Mutex<()>,
     /// One operation per container.
     pub locks: Locks,
     /// When this process was ready.
@@ -58,6 +60,7 @@ impl Agent {
             ports,
             networks,
             datapath,
+            replaying: Mutex::new(()),
             locks: Locks::default(),
             started: Instant::now(),
             settings,

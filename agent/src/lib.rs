@@ -18,6 +18,7 @@ pub mod locks;
 pub mod netlink;
 pub mod plugin;
 pub mod query;
+pub mod reconcile;
 pub mod record;
 pub mod repair;
 pub mod run;

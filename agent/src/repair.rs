@@ -23,12 +23,17 @@ use crate::worker;
 /// plugin has to release waits for the runtime's DEL.
 pub fn release_earlier_boots(agent: &Agent, host: &Netlink) {
     for record in agent.records.all().iter().filter(|record| record.boot_id != agent.boot_id) {
-        for attachment in record.attachments.iter().rev() {
-            let deadline = Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS);
-            let outcome = worker::serve(agent, host, &del_of(record, attachment), None, &NoShim, deadline);
-            if let Err(error) = outcome {
-                tracing::warn!(container = record.container_id, %error, "an attachment of an earlier boot stays");
-            }
+        release(agent, host, record);
+    }
+}
+
+/// Releases what a container holds for which no DEL will come; what a foreign plugin holds stays in the record.
+pub fn release(agent: &Agent, host: &Netlink, record: &Record) {
+    for attachment in record.attachments.iter().rev() {
+        let deadline = Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS);
+        let outcome = worker::serve(agent, host, &del_of(record, attachment), None, &NoShim, deadline);
+        if let Err(error) = outcome {
+            tracing::warn!(container = record.container_id, %error, "an attachment without a container stays");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::delegate::NoShim;
 use crate::netlink::Netlink;
 use crate::settings::Settings;
 use crate::worker::Pool;
-use crate::{repair, server, spool};
+use crate::{reconcile, repair, server, spool};
 
 /// Takes over what is there, then serves until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
@@ -23,6 +23,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     repair::repair(&agent, &host);
     spool::replay(&agent, &host, &NoShim);
     drop(host);
+    reconcile::start(&agent).context("cannot start the reconciler")?;
     let pool = Pool::start(&agent, workers).context("cannot start the workers")?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {

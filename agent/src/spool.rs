@@ -12,9 +12,13 @@ use crate::delegate::Delegates;
 use crate::netlink::Netlink;
 use crate::worker;
 
-/// Serves every DEL in the spool; one that fails stays for the next time.
+/// Most DELs served at one time; the rest waits for the next.
+const BATCH_MAX: usize = 64;
+
+/// Serves the DELs in the spool; one that fails stays for the next time.
 pub fn replay(agent: &Agent, host: &Netlink, delegates: &dyn Delegates) {
-    for path in entries(&agent.settings.state_dir.join("spool")) {
+    let Ok(_only_one) = agent.replaying.try_lock() else { return };
+    for path in entries(&agent.settings.state_dir.join("spool")).into_iter().take(BATCH_MAX) {
         match serve(agent, host, delegates, &path) {
             Ok(()) => tracing::info!(path = %path.display(), "served a DEL that was kept"),
             Err(error) => tracing::warn!(path = %path.display(), %error, "a DEL that was kept stays"),

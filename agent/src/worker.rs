@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use plexus_cni::env::Command;
 use plexus_cni::wire::CniCall;
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use crate::attach::{self, Request};
 use crate::delegate::Delegates;
 use crate::netlink::Netlink;
 use crate::plugin::Sandbox;
+use crate::spool;
 
 /// Calls that may wait for a worker; more are told to try again.
 const QUEUE_MAX: usize = 1024;
@@ -77,7 +79,12 @@ fn work(agent: &Agent, jobs: &Mutex<Receiver<Job>>) {
         let Job { call, descriptors, delegates, answer, deadline } = job;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let host = netlink(&mut host)?;
-            serve(agent, host, &call, descriptors, &*delegates, deadline)
+            let outcome = serve(agent, host, &call, descriptors, &*delegates, deadline);
+            if call.command == Command::Del {
+                // A shim is at hand: DELs that were kept for want of one go first come, first served.
+                spool::replay(agent, host, &*delegates);
+            }
+            outcome
         }));
         answer(outcome.unwrap_or_else(|_| {
             Err(CniError::new(Code::Internal, format!("{} ended by a panic", call.command.as_str()))

@@ -66,8 +66,9 @@ impl<'a> Chain<'a> {
     pub(super) fn validate(&self) -> Result<(), CniError> {
         for plugin in &self.list.plugins {
             let config = self.config(plugin, None);
+            let call = self.call(&config, None, None);
+            call.check_options()?;
             if let Some(native) = self.native(plugin) {
-                let call = self.call(&config, None, None);
                 if native.creates_interface() && self.request.sandbox.is_some() {
                     call.require_free_ifname()?;
                 }

@@ -8,6 +8,7 @@ mod bandwidth;
 mod call;
 mod fastpath;
 mod macvlan;
+mod options;
 mod port;
 mod sandbox;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::BorrowedFd;
 
-use nix::sys::stat::fstat;
+use nix::sys::stat::{fstat, stat};
 use plexus_cni::{CniError, Code};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ pub struct NetnsId {
     pub device: u64,
     /// Inode of the nsfs file.
     pub inode: u64,
+    /// The path led there as seen by plexusd: when it does no longer, the namespace is gone. An agent in a container
+    /// without that mount cannot tell.
+    pub is_visible: bool,
 }
 
 impl NetnsId {
@@ -25,7 +28,20 @@ impl NetnsId {
             CniError::new(Code::InvalidNetns, format!("CNI_NETNS {path} cannot be identified"))
                 .because(errno.to_string())
         })?;
-        Ok(Self { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino })
+        let mut id =
+            Self { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino, is_visible: false };
+        id.is_visible = id.leads_there();
+        Ok(id)
+    }
+
+    /// Whether the path leads to this very namespace now.
+    pub fn leads_there(&self) -> bool {
+        stat(self.path.as_str()).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (self.device, self.inode))
+    }
+
+    /// Whether the namespace is gone for certain.
+    pub fn is_gone(&self) -> bool {
+        self.is_visible && !self.leads_there()
     }
 
     /// Whether both are the same namespace, by whatever path.
