@@ -47,8 +47,10 @@ fn in_checkout(workspace: &Workspace, arguments: &[&str]) -> Command {
 }
 
 fn host_clippy(workspace: &Workspace) -> Command {
-    let mut command =
-        in_checkout(workspace, &["clippy", "--locked", "--all-targets", "--all-features", "--target-dir"]);
+    let mut command = in_checkout(
+        workspace,
+        &["clippy", "--locked", "--keep-going", "--all-targets", "--all-features", "--target-dir"],
+    );
     command.arg(workspace.target()).args(["--", "-Dwarnings"]);
     command
 }
