@@ -25,6 +25,7 @@ mod hook;
 mod links;
 pub mod load;
 pub mod maps;
+mod members;
 mod migrate;
 mod netlink;
 mod networks;

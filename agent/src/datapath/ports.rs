@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use plexus_abi::{
-    Counters, Direction, FdbEntry, FdbKey, MAX_MEMBERS, Members, MembersKey, PORT_GUARD_IP, PORT_GUARD_MAC,
-    PORT_PRESENT, PortConfig, port_ifindex,
+    Counters, Direction, FdbEntry, FdbKey, MAX_MEMBERS, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_PRESENT,
+    PortConfig, port_ifindex,
 };
 
 use super::{
@@ -248,42 +248,6 @@ impl Inner {
             return Err(unknown());
         }
         Some(self.maps.ports.get(id)?).filter(|config| config.has(PORT_PRESENT)).ok_or_else(unknown)
-    }
-
-    /// The ports of a broadcast domain.
-    pub(super) fn members(&self, network: u32, vlan: u16) -> Result<Vec<u32>> {
-        let members = self.maps.members.get(&MembersKey { network, vlan, reserved: 0 })?;
-        Ok(members.map_or_else(Vec::new, |members| {
-            members.ports.iter().take(members.count as usize).copied().collect()
-        }))
-    }
-
-    fn join(&mut self, id: u32, network: u32, vlan: u16) -> Result<()> {
-        let mut ports = self.members(network, vlan)?;
-        if ports.contains(&id) {
-            return Ok(());
-        }
-        ports.push(id);
-        self.set_members(network, vlan, &ports)
-    }
-
-    fn leave(&mut self, id: u32, network: u32, vlan: u16) -> Result<()> {
-        let mut ports = self.members(network, vlan)?;
-        ports.retain(|member| *member != id);
-        self.set_members(network, vlan, &ports)
-    }
-
-    fn set_members(&mut self, network: u32, vlan: u16, ports: &[u32]) -> Result<()> {
-        let key = MembersKey { network, vlan, reserved: 0 };
-        if ports.is_empty() {
-            return self.maps.members.remove(&key);
-        }
-        let mut members = Members::ZERO;
-        for (slot, port) in members.ports.iter_mut().zip(ports) {
-            *slot = *port;
-            members.count += 1;
-        }
-        self.maps.members.set(&key, &members)
     }
 }
 
