@@ -16,6 +16,7 @@ pub mod ipam;
 pub mod lab;
 pub mod locks;
 pub mod netlink;
+pub mod nft;
 pub mod plugin;
 pub mod query;
 pub mod reconcile;

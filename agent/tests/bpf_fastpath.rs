@@ -13,6 +13,8 @@ use bpf_rig::{
     world::{NETWORK, World},
 };
 
+use plexus_agent::datapath::{HookState, NetworkSpec};
+
 #[test]
 fn everybody_reaches_everybody_over_a_vlan_uplink() {
     let Some(world) = World::new("everybody_reaches_everybody_over_a_vlan_uplink") else { return };
@@ -34,7 +36,7 @@ fn everybody_reaches_everybody_over_a_vlan_uplink() {
     }
     let networks = datapath.networks().expect("networks");
     assert_eq!((networks[0].id, networks[0].ports.as_slice()), (NETWORK, [1, 2].as_slice()));
-    assert!(networks[0].hooks.iter().all(|hook| hook.attached && hook.ours), "{networks:?}");
+    assert!(networks[0].hooks.iter().all(HookState::is_healthy), "{networks:?}");
 }
 
 #[test]
@@ -92,7 +94,7 @@ fn a_network_without_uplink_ends_at_the_node() {
     let Some(world) = World::new("a_network_without_uplink_ends_at_the_node") else { return };
     let datapath = world.rig.open();
     world.populate(&datapath);
-    let alone = plexus_agent::datapath::NetworkSpec { uplink_ifindex: None, ..bpf_rig::world::network() };
+    let alone = NetworkSpec { uplink_ifindex: None, ..bpf_rig::world::network() };
     datapath.upsert_network(&alone).expect("network");
     let [one, two] = &world.pods;
     one.reaches(two, two.v4());

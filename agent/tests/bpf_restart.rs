@@ -2,13 +2,18 @@
 
 mod bpf_rig;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    os::fd::AsFd as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bpf_rig::{
-    MAX_PORTS,
+    MAX_PORTS, Rig,
+    pod::{Machine, tap},
     world::{NETWORK, World},
 };
-use plexus_agent::datapath::{Datapath, DatapathOptions};
+use plexus_abi::port_ifindex;
+use plexus_agent::datapath::{Datapath, DatapathOptions, PortKind, PortSpec};
 
 /// Runs `work` while pod one talks to pod two and the outside machine talks to nobody else; then nothing may be lost.
 fn under_traffic(world: &World, work: impl FnOnce()) {
@@ -92,20 +97,44 @@ fn a_new_generation_takes_over_without_losing_a_packet() {
     let pins = world.rig.pins();
     let maps = pins.iter().filter(|pin| pin.ends_with("/maps/PORTS")).count();
     let links = pins.iter().filter(|pin| pin.contains("/links/")).count();
-    assert_eq!((maps, links), (1, 4), "only the last generation is left: {pins:?}");
+    assert_eq!((maps, links), (1, 2), "only the last generation is left: {pins:?}");
 }
 
 #[test]
-fn links_of_devices_that_went_away_are_forgotten_at_the_next_start() {
-    let test = "links_of_devices_that_went_away_are_forgotten_at_the_next_start";
-    let Some(world) = World::new(test) else { return };
+fn an_uplink_that_went_away_is_forgotten_at_the_next_start() {
+    let Some(world) = World::new("an_uplink_that_went_away_is_forgotten_at_the_next_start") else { return };
     let first = world.rig.open();
     world.populate(&first);
     drop(first);
-    bpf_rig::ip("link del pod1");
+    bpf_rig::ip("link del uplink");
     let second = world.rig.open();
-    assert!(!world.rig.pins().iter().any(|pin| pin.contains("port-1-")));
-    assert_eq!(second.ports().expect("ports"), [1, 2], "the map still knows it, for the agent to repair");
-    assert!(!second.port_state(1).expect("state").is_healthy());
-    assert!(second.port_state(2).expect("state").is_healthy());
+    assert!(!world.rig.pins().iter().any(|pin| pin.contains("/links/")), "{:?}", world.rig.pins());
+    let network = &second.networks().expect("networks")[0];
+    assert!(network.hooks.iter().all(|hook| hook.attached == Some(false)), "{network:?}");
+    assert!(second.port_state(1).expect("state").is_healthy());
+    let [one, two] = &world.pods;
+    one.reaches(two, two.v4());
+}
+
+#[test]
+fn a_restart_needs_no_way_into_a_tapped_pod() {
+    let Some(rig) = Rig::new("a_restart_needs_no_way_into_a_tapped_pod") else { return };
+    let outside = Machine::behind(9, "parent", 0);
+    let pod = Machine::on_macvlan(1, "parent", port_ifindex(1));
+    rig.open().add_port(&tap(1, &pod, PortKind::PodTap)).expect("port");
+    outside.reaches(&pod, pod.v4());
+    for max_ports in [MAX_PORTS, 2 * MAX_PORTS] {
+        let datapath = Datapath::open(&DatapathOptions { bpffs: rig.bpffs(), max_ports }).expect("open");
+        let spec = PortSpec { netns: None, ..tap(1, &pod, PortKind::PodTap) };
+        datapath.restore_port(&spec).expect("restore");
+        datapath.finish_migration().expect("finish");
+        let before = datapath.counters(1).expect("counters");
+        assert!(before.rx_packets > 0, "counters are kept");
+        outside.reaches(&pod, pod.v4());
+        pod.reaches(&outside, outside.v4());
+        let after = datapath.counters(1).expect("counters");
+        assert!(after.rx_packets > before.rx_packets && after.tx_packets > before.tx_packets, "{after:?}");
+        let state = datapath.port_state_in(1, pod.netns.as_fd()).expect("state");
+        assert!(state.is_healthy(), "{state:?}");
+    }
 }

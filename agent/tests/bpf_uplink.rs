@@ -170,6 +170,15 @@ fn tcx_copies_broadcasts_to_the_vlans_members_and_passes_them_on() {
 }
 
 #[test]
+fn a_pods_own_broadcast_does_not_come_back_to_it() {
+    let Some(bench) = Bench::new("a_pods_own_broadcast_does_not_come_back_to_it") else { return };
+    let before = bench.counters(1).rx_bytes;
+    let reflected = frames::ethernet(BROADCAST, [2, 0, 0, 0, 0, 1], 0x88b5, &[7; 50]);
+    assert_eq!(bench.kernel.tc("uplink_tc", bench.uplink, &tag(&reflected, VLAN)).0, TCX_NEXT);
+    assert_eq!(bench.counters(1).rx_bytes, before);
+}
+
+#[test]
 fn tcx_polices_each_member_of_a_broadcast() {
     let Some(bench) = Bench::new("tcx_polices_each_member_of_a_broadcast") else { return };
     bench

@@ -1,7 +1,7 @@
 //! Nouns of the data plane.
 //!
 //! ```text
-//!   hooks/*  ──▶  kernel/{from_pod, from_uplink, tap, edge}  ──▶  kernel/{fdb, flood, policer, counters, vlan, maps}
+//!   hooks/*  ──▶  kernel/{gate, from_pod, from_uplink, tap, edge}  ──▶  kernel/{fdb, flood, policer, counters, vlan, maps}
 //!                          │
 //!                          └──▶  pure/{ethernet, guard, arp, ip, nd, gcra, wire}  (also built and tested on the host)
 //! ```

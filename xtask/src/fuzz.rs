@@ -120,14 +120,15 @@ fn compile(workspace: &Workspace) -> Result<PathBuf> {
     let target_dir = workspace.target().join("fuzz");
     let mut command = run::cargo();
     command
-        .current_dir(workspace.fuzz_dir())
+        .current_dir(workspace.root())
         // An explicit target keeps the instrumentation out of build scripts.
-        .args(["build", "--release", "--bins", "--target", toolchain.host()?, "--target-dir"])
+        .args(["build", "--locked", "--package", "plexus-fuzz", "--bins", "--profile", "fuzz"])
+        .args(["--target", toolchain.host()?, "--target-dir"])
         .arg(&target_dir)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\u{1f}"));
     run::shown("build the fuzz targets", &mut command)?;
-    Ok(target_dir.join(toolchain.host()?).join("release"))
+    Ok(target_dir.join(toolchain.host()?).join("fuzz"))
 }
 
 /// The command that runs a target: new inputs go to `corpus`, which starts with the seeds of the checkout.

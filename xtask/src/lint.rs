@@ -15,11 +15,6 @@ pub(crate) fn verb(workspace: &Workspace) -> Result<ExitCode> {
     let toolchain = Toolchain::detect()?;
     let mut checks = vec![
         ("format", in_checkout(workspace, &["fmt", "--all", "--check"])),
-        (
-            "format of the fuzz targets",
-            in_checkout(workspace, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
-        ),
-        ("lock file of the fuzz targets (`cargo xtask fuzz` renews it)", fuzz_lock(workspace)),
         ("clippy for this machine", host_clippy(workspace)),
         ("clippy for eBPF", bpf_clippy(workspace, &toolchain)?),
     ];
@@ -51,16 +46,11 @@ fn in_checkout(workspace: &Workspace, arguments: &[&str]) -> Command {
     command
 }
 
-/// Fails if fuzz/Cargo.lock does not fit the manifests any more.
-fn fuzz_lock(workspace: &Workspace) -> Command {
-    let mut command = in_checkout(workspace, &["metadata", "--locked", "--format-version=1"]);
-    command.args(["--manifest-path", "fuzz/Cargo.toml"]).stdout(Stdio::null());
-    command
-}
-
 fn host_clippy(workspace: &Workspace) -> Command {
-    let mut command =
-        in_checkout(workspace, &["clippy", "--locked", "--all-targets", "--all-features", "--target-dir"]);
+    let mut command = in_checkout(
+        workspace,
+        &["clippy", "--locked", "--keep-going", "--all-targets", "--all-features", "--target-dir"],
+    );
     command.arg(workspace.target()).args(["--", "-Dwarnings"]);
     command
 }

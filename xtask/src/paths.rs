@@ -67,7 +67,7 @@ impl Workspace {
         self.target().join("plexus/test-logs")
     }
 
-    /// The fuzz targets, a workspace of their own.
+    /// The crate of the fuzz targets.
     pub(crate) fn fuzz_dir(&self) -> PathBuf {
         self.root.join("fuzz")
     }

@@ -32,6 +32,7 @@ impl VlanEdge {
         let name = device::name(ifindex)?;
         device::send_as_on_a_wire(ifindex)?;
         let mut loader = EbpfLoader::new();
+        loader.btf(None);
         for (map, _) in MAPS {
             // The edge uses none of them.
             loader.map_max_entries(map, 1);

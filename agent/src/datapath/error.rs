@@ -52,10 +52,10 @@ pub enum DatapathError {
         reason: String,
     },
     /// The kernel refused a program.
-    #[error("the kernel refused program {}: {source}", hook.program())]
+    #[error("the kernel refused program {program}: {source}")]
     Program {
         /// The program.
-        hook: Hook,
+        program: &'static str,
         /// What the kernel said.
         source: Box<aya::programs::ProgramError>,
     },
@@ -102,6 +102,12 @@ pub enum DatapathError {
         action: &'static str,
         /// The device.
         ifindex: u32,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A netlink socket could not be opened.
+    #[error("cannot open a netlink socket: {source}; plexusd needs CAP_NET_ADMIN and free file descriptors")]
+    Socket {
         /// Why it failed.
         source: io::Error,
     },

@@ -1,21 +1,23 @@
-//! Where programs are attached, and what their pins are called.
+//! Where programs are attached, and what the pins of links are called.
 
 use std::{fmt, str::FromStr};
 
-use aya::programs::TcAttachType;
+use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_TAP_RX, PROGRAM_TAP_TX};
 
-/// A program of the object together with its place on a device.
+use super::filter::Side;
+
+/// A program together with its place on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
-    /// From a fastpath pod: tcx ingress of the veth's host end.
+    /// From a fastpath pod: tc ingress of the veth's host end.
     Port,
-    /// From a bridge pod: tcx ingress of the veth's host end.
+    /// From a bridge pod: tc ingress of the veth's host end.
     HostTapTx,
-    /// To a bridge pod: tcx egress of the veth's host end.
+    /// To a bridge pod: tc egress of the veth's host end.
     HostTapRx,
-    /// From a macvlan pod: tcx egress of the device in the pod.
+    /// From a macvlan pod: tc egress of the device in the pod.
     PodTapTx,
-    /// To a macvlan pod: tcx ingress of the device in the pod.
+    /// To a macvlan pod: tc ingress of the device in the pod.
     PodTapRx,
     /// From outside: tcx ingress of an uplink.
     UplinkTc,
@@ -23,19 +25,25 @@ pub enum Hook {
     UplinkXdp,
 }
 
-impl Hook {
-    /// Every hook.
-    pub const ALL: [Self; 7] = [
-        Self::Port,
-        Self::HostTapTx,
-        Self::HostTapRx,
-        Self::PodTapTx,
-        Self::PodTapRx,
-        Self::UplinkTc,
-        Self::UplinkXdp,
-    ];
+/// What stands on a port's device, and which program it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gate {
+    /// Name of the program on the device.
+    pub(super) program: &'static str,
+    /// Side of the device.
+    pub(super) side: Side,
+    /// Slot of the program behind it.
+    pub(super) slot: u32,
+}
 
-    /// The program's name in the object.
+impl Hook {
+    /// The hooks of uplinks; their programs are links with pins.
+    pub(super) const UPLINK: [Self; 2] = [Self::UplinkTc, Self::UplinkXdp];
+
+    /// One hook for each gate program.
+    pub(super) const GATES: [Self; 3] = [Self::Port, Self::PodTapTx, Self::PodTapRx];
+
+    /// Name of the program that does the work.
     pub const fn program(self) -> &'static str {
         match self {
             Self::Port => "port_tc",
@@ -46,7 +54,7 @@ impl Hook {
         }
     }
 
-    /// The hook's name in pins, states and tables.
+    /// The hook's name in pins, filters, states and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Port => "from-pod",
@@ -59,39 +67,30 @@ impl Hook {
         }
     }
 
-    /// The side of a tcx hook; XDP has none.
-    pub(super) const fn side(self) -> Option<TcAttachType> {
-        match self {
-            Self::Port | Self::HostTapTx | Self::PodTapRx | Self::UplinkTc => Some(TcAttachType::Ingress),
-            Self::HostTapRx | Self::PodTapTx => Some(TcAttachType::Egress),
-            Self::UplinkXdp => None,
-        }
+    /// The gate of a port's hook; uplinks have none.
+    pub(super) const fn gate(self) -> Option<Gate> {
+        let (program, side, slot) = match self {
+            Self::Port => ("port_gate", Side::Ingress, PROGRAM_FROM_POD),
+            Self::HostTapTx => ("tap_tx_gate", Side::Ingress, PROGRAM_TAP_TX),
+            Self::PodTapTx => ("tap_tx_gate", Side::Egress, PROGRAM_TAP_TX),
+            Self::HostTapRx => ("tap_rx_gate", Side::Egress, PROGRAM_TAP_RX),
+            Self::PodTapRx => ("tap_rx_gate", Side::Ingress, PROGRAM_TAP_RX),
+            Self::UplinkTc | Self::UplinkXdp => return None,
+        };
+        Some(Gate { program, side, slot })
     }
 }
 
-/// The name of a link's pin.
+/// The pin of a link: `uplink-<ifindex>-<hook>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum LinkName {
-    /// `port-<id>-<hook>`
-    Port { id: u32, hook: Hook },
-    /// `uplink-<ifindex>-<hook>`
-    Uplink { ifindex: u32, hook: Hook },
-}
-
-impl LinkName {
-    pub(super) const fn hook(self) -> Hook {
-        match self {
-            Self::Port { hook, .. } | Self::Uplink { hook, .. } => hook,
-        }
-    }
+pub(super) struct LinkName {
+    pub(super) ifindex: u32,
+    pub(super) hook: Hook,
 }
 
 impl fmt::Display for LinkName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Port { id, hook } => write!(out, "port-{id}-{}", hook.as_str()),
-            Self::Uplink { ifindex, hook } => write!(out, "uplink-{ifindex}-{}", hook.as_str()),
-        }
+        write!(out, "uplink-{}-{}", self.ifindex, self.hook.as_str())
     }
 }
 
@@ -99,17 +98,9 @@ impl FromStr for LinkName {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let mut parts = name.splitn(3, '-');
-        let (Some(kind), Some(number), Some(hook)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(());
-        };
-        let number = number.parse().map_err(|_| ())?;
-        let hook = Hook::ALL.into_iter().find(|known| known.as_str() == hook).ok_or(())?;
-        match kind {
-            "port" => Ok(Self::Port { id: number, hook }),
-            "uplink" => Ok(Self::Uplink { ifindex: number, hook }),
-            _ => Err(()),
-        }
+        let (ifindex, hook) = name.strip_prefix("uplink-").and_then(|rest| rest.split_once('-')).ok_or(())?;
+        let hook = Hook::UPLINK.into_iter().find(|known| known.as_str() == hook).ok_or(())?;
+        Ok(Self { ifindex: ifindex.parse().map_err(|_| ())?, hook })
     }
 }
 
@@ -119,16 +110,15 @@ mod tests {
 
     #[test]
     fn every_pin_name_is_read_back() {
-        for hook in Hook::ALL {
-            for name in [LinkName::Port { id: 17, hook }, LinkName::Uplink { ifindex: 4, hook }] {
-                assert_eq!(name.to_string().parse(), Ok(name));
-            }
+        for hook in Hook::UPLINK {
+            let name = LinkName { ifindex: 4, hook };
+            assert_eq!(name.to_string().parse(), Ok(name));
         }
     }
 
     #[test]
     fn foreign_files_are_no_pins() {
-        for name in ["", "port", "port-x-tc", "port-1-nothing", "bridge-1-tc", "port--1-tc"] {
+        for name in ["", "uplink", "uplink-x-tc", "uplink-1-nothing", "bridge-1-tc", "uplink--1-tc"] {
             assert_eq!(name.parse::<LinkName>(), Err(()), "{name}");
         }
     }

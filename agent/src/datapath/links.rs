@@ -1,4 +1,4 @@
-//! Attaching, taking over and detaching programs. A link lives by its pin alone, so it outlives the agent.
+//! Attaching to uplinks and taking their links over. A link lives by its pin alone, so it outlives the agent.
 
 use std::{
     fs, io,
@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, Xdp, XdpMode,
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
     links::{FdLink, LinkError, PinnedLink},
     tc::{SchedClassifierLink, TcAttachOptions},
     xdp::XdpLink,
@@ -31,7 +31,7 @@ pub(super) enum Running {
     Old,
 }
 
-/// Makes sure that a program runs on the device, in the thread's network namespace.
+/// Makes sure that a program runs on the uplink, in the thread's network namespace.
 ///
 /// A link of this generation gets the program of this load, and a missing one is made. A living link of an older
 /// generation is left alone: its program works on the old maps, which are complete, while ours fill up.
@@ -45,7 +45,7 @@ pub(super) fn ensure(programs: &mut Programs, pins: &Pins, name: LinkName, ifind
         }
         remove(old)?;
     }
-    let link = attach(programs, name.hook(), ifindex)?;
+    let link = attach(programs, name.hook, ifindex)?;
     pin(link, pins, name)?;
     Ok(Running::Ours)
 }
@@ -54,9 +54,9 @@ pub(super) fn ensure(programs: &mut Programs, pins: &Pins, name: LinkName, ifind
 /// link is gone.
 pub(super) fn take_over(programs: &mut Programs, pins: &Pins, name: LinkName) -> Result<()> {
     for old in pins.old_links(name) {
-        let replaced = replace(programs, name.hook(), &old).map_err(|error| DatapathError::Object {
+        let replaced = replace(programs, name.hook, &old).map_err(|error| DatapathError::Object {
             what: "program",
-            name: name.hook().program(),
+            name: name.hook.program(),
             reason: error.to_string(),
         })?;
         if let Some(link) = replaced {
@@ -87,7 +87,7 @@ pub(super) fn adopt(programs: &mut Programs, pins: &Pins, name: LinkName) -> Res
     if !path.exists() {
         return Ok(false);
     }
-    match replace(programs, name.hook(), &path) {
+    match replace(programs, name.hook, &path) {
         Ok(Some(_)) => Ok(true),
         Ok(None) => {
             // The device is gone, and the pin holds nothing any more.
@@ -96,7 +96,7 @@ pub(super) fn adopt(programs: &mut Programs, pins: &Pins, name: LinkName) -> Res
         }
         Err(error) => Err(DatapathError::Object {
             what: "program",
-            name: name.hook().program(),
+            name: name.hook.program(),
             reason: error.to_string(),
         }),
     }
@@ -109,7 +109,7 @@ fn replace(
     path: &Path,
 ) -> std::result::Result<Option<FdLink>, ReplaceError> {
     let link = FdLink::from(PinnedLink::from_pin(path)?);
-    let replaced = if hook.side().is_some() {
+    let replaced = if hook == Hook::UplinkTc {
         let program = programs.classifier(hook).map_err(Box::new)?;
         program
             .attach_to_link(SchedClassifierLink::try_from(link)?)
@@ -145,12 +145,12 @@ enum ReplaceError {
 fn attach(programs: &mut Programs, hook: Hook, ifindex: u32) -> Result<FdLink> {
     let failed =
         |error: &dyn std::error::Error| DatapathError::Attach { hook, ifindex, reason: explain(error) };
-    if let Some(side) = hook.side() {
+    if hook == Hook::UplinkTc {
         let name = device::name(ifindex)?;
         let program: &mut SchedClassifier = programs.classifier(hook)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::default());
         let link = program
-            .attach_with_options(&name, side, options)
+            .attach_with_options(&name, TcAttachType::Ingress, options)
             .and_then(|id| program.take_link(id))
             .map_err(|error| failed(&error))?;
         return FdLink::try_from(link).map_err(|error| failed(&error));

@@ -1,15 +1,19 @@
 //! Loading the object, once per start of the agent.
 
+use std::os::fd::AsFd as _;
+
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{SchedClassifier, Xdp},
+    maps::{MapData, ProgramArray},
+    programs::{Program, ProgramError, ProgramFd, ProgramInfo, SchedClassifier, Xdp},
 };
 
 use super::{
-    error::{DatapathError, Result},
+    error::{DatapathError, Result, map_error},
     hook::Hook,
-    maps::{MAPS, Maps},
+    maps::{self, MAPS, Maps, PROGRAMS},
     pins::Pins,
+    sys,
 };
 
 /// The eBPF object that this build carries; empty if it was built without one.
@@ -18,6 +22,10 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 /// The loaded programs.
 pub(super) struct Programs {
     ebpf: Ebpf,
+    /// What the gates lead to.
+    doors: ProgramArray<MapData>,
+    /// The same map once more: aya's ProgramArray cannot be read.
+    door_fd: MapData,
 }
 
 impl Programs {
@@ -27,48 +35,85 @@ impl Programs {
             return Err(DatapathError::NoObject);
         }
         let mut loader = EbpfLoader::new();
+        // The loader has parsed the kernel's types, 13 MB, for relocations that the object does not have.
+        loader.btf(None);
+        sys::return_freed_memory();
         for (name, per_port) in MAPS {
             loader.map_pin_path(name, pins.map(name));
             if per_port > 0 {
                 loader.map_max_entries(name, max_ports * per_port);
             }
         }
+        loader.map_pin_path(PROGRAMS, pins.programs());
         let mut ebpf = loader.load(OBJECT)?;
         let maps = Maps::take(&mut ebpf, pins)?;
-        let mut programs = Self { ebpf };
-        for hook in [Hook::Port, Hook::PodTapTx, Hook::PodTapRx, Hook::UplinkTc] {
-            let program = programs.classifier(hook)?;
-            program.load().map_err(|source| DatapathError::Program { hook, source: source.into() })?;
+        let doors = maps::take(&mut ebpf, PROGRAMS)?;
+        let door_fd = MapData::from_pin(pins.programs()).map_err(map_error(PROGRAMS, "open"))?;
+        let mut programs = Self { ebpf, doors, door_fd };
+        for hook in Hook::GATES {
+            programs.load_classifier(hook.program())?;
+            if let Some(gate) = hook.gate() {
+                programs.load_classifier(gate.program)?;
+            }
         }
-        let hook = Hook::UplinkXdp;
-        let program = programs.xdp(hook)?;
-        program.load().map_err(|source| DatapathError::Program { hook, source: source.into() })?;
+        programs.load_classifier(Hook::UplinkTc.program())?;
+        let program = Hook::UplinkXdp.program();
+        let result = programs.xdp(Hook::UplinkXdp)?.load();
+        result.map_err(|source| DatapathError::Program { program, source: source.into() })?;
         Ok((programs, maps))
     }
 
+    fn load_classifier(&mut self, program: &'static str) -> Result<()> {
+        let result = self.program::<SchedClassifier>(program)?.load();
+        result.map_err(|source| DatapathError::Program { program, source: source.into() })
+    }
+
+    /// Makes every gate on this node lead to the programs of this load, one after the other, each atomically.
+    pub(super) fn publish(&mut self) -> Result<()> {
+        for hook in Hook::GATES {
+            let Some(gate) = hook.gate() else { continue };
+            let fd = self.fd(hook.program())?.try_clone().map_err(map_error(PROGRAMS, "change"))?;
+            self.doors.set(gate.slot, &fd, 0).map_err(map_error(PROGRAMS, "change"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the gates of a hook lead to the program of this load.
+    pub(super) fn is_published(&self, hook: Hook) -> Result<bool> {
+        let Some(gate) = hook.gate() else { return Ok(false) };
+        let id = sys::map_word(self.door_fd.fd().as_fd(), gate.slot).map_err(map_error(PROGRAMS, "read"))?;
+        Ok(id == Some(self.info(hook.program())?.id()))
+    }
+
     pub(super) fn classifier(&mut self, hook: Hook) -> Result<&mut SchedClassifier> {
-        self.program(hook)
+        self.program(hook.program())
     }
 
     pub(super) fn xdp(&mut self, hook: Hook) -> Result<&mut Xdp> {
-        self.program(hook)
+        self.program(hook.program())
     }
 
-    /// The kernel's id of a hook's program.
-    pub(super) fn id(&self, hook: Hook) -> Result<u32> {
-        let name = hook.program();
-        let unusable = |reason: String| DatapathError::Object { what: "program", name, reason };
-        let program = self.ebpf.program(name).ok_or_else(|| unusable("it is missing".into()))?;
-        program.info().map(|info| info.id()).map_err(|error| unusable(error.to_string()))
+    /// The descriptor of a loaded program.
+    pub(super) fn fd(&self, name: &'static str) -> Result<&ProgramFd> {
+        let program = self.ebpf.program(name).ok_or_else(|| unusable(name, "it is missing"))?;
+        program.fd().map_err(|error| unusable(name, error))
     }
 
-    fn program<'a, P>(&'a mut self, hook: Hook) -> Result<&'a mut P>
+    /// What the kernel says about a loaded program.
+    pub(super) fn info(&self, name: &'static str) -> Result<ProgramInfo> {
+        let program = self.ebpf.program(name).ok_or_else(|| unusable(name, "it is missing"))?;
+        program.info().map_err(|error| unusable(name, error))
+    }
+
+    fn program<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P>
     where
-        &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
     {
-        let name = hook.program();
-        let unusable = |reason: String| DatapathError::Object { what: "program", name, reason };
-        let program = self.ebpf.program_mut(name).ok_or_else(|| unusable("it is missing".into()))?;
-        program.try_into().map_err(|error: aya::programs::ProgramError| unusable(error.to_string()))
+        let program = self.ebpf.program_mut(name).ok_or_else(|| unusable(name, "it is missing"))?;
+        program.try_into().map_err(|error: ProgramError| unusable(name, error))
     }
+}
+
+fn unusable(name: &'static str, reason: impl std::fmt::Display) -> DatapathError {
+    DatapathError::Object { what: "program", name, reason: reason.to_string() }
 }

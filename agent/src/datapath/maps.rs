@@ -18,7 +18,7 @@ use super::{
     sys,
 };
 
-/// Every pinned map and its entries per port; 0 where the object says how many.
+/// Every map of a generation and its entries per port; 0 where the object says how many.
 pub const MAPS: [(&str, u32); 9] = [
     ("PORTS", 1),
     ("COUNTERS", 1),
@@ -30,6 +30,9 @@ pub const MAPS: [(&str, u32); 9] = [
     ("UPLINKS", 0),
     ("MEMBERS", 0),
 ];
+
+/// The map behind the gates, which belongs to no generation.
+pub const PROGRAMS: &str = "PROGRAMS";
 
 /// Handles of all maps.
 pub(super) struct Maps {
@@ -61,7 +64,7 @@ impl Maps {
     }
 }
 
-fn take<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M> {
+pub(super) fn take<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M> {
     let unusable = |reason: String| DatapathError::Object { what: "map", name, reason };
     let map = ebpf.take_map(name).ok_or_else(|| unusable("it is missing".into()))?;
     M::try_from(map).map_err(|error| unusable(error.to_string()))

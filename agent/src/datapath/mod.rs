@@ -4,25 +4,30 @@
 //!            ┌────────── host ───────────────────────────────┐   ┌──── pod ─────┐
 //!   wire ──▶ │ uplink: XDP uplink_xdp ─────── devmap ────────┼──▶│ eth (GRO on) │   fastpath, unicast
 //!            │         tcx uplink_tc  ── redirect / clones ──┼──▶│              │   fastpath, the rest
-//!            │ veth N: tcx port_tc ◀─────────────────────────┼───│              │
+//!            │ veth N: port_gate ▶ port_tc ◀─────────────────┼───│              │
 //!            │   ├──▶ redirect_peer to another pod           │   │              │
 //!            │   └──▶ VLAN push, redirect ──▶ uplink ──▶ wire│   │              │
-//!            │ veth N: tcx tap_tx, tap_rx   (bridge)         │   │ tap_* (macvlan)
+//!            │ veth N: tap_*_gate ▶ tap_tx, tap_rx  (bridge) │   │ tap_*_gate ▶ tap_* (macvlan)
 //!            └───────────────────────────────────────────────┘   └──────────────┘
 //! ```
 //!
-//! Port N's device has the ifindex `PORT_IFINDEX_BASE + N`, which is how a program knows its port. Everything that
-//! must outlive the agent is pinned: maps hold what ports and networks are, links keep the programs attached.
+//! Port N's device has the ifindex `PORT_IFINDEX_BASE + N`, which is how a program knows its port. On it stands a
+//! gate, a tc filter that calls the program behind it through one map; a new agent changes that map, and every port
+//! of the node has the new program. Uplinks are few and have links with pins instead. Maps that hold what ports and
+//! networks are are pinned too: everything outlives the agent.
 
 mod counters;
 pub mod device;
 pub mod edge;
 mod error;
+mod filter;
 mod hook;
 mod links;
 pub mod load;
 pub mod maps;
+mod members;
 mod migrate;
+mod netlink;
 mod networks;
 mod pins;
 mod policer;
@@ -34,6 +39,7 @@ mod xdp_features;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::fd::BorrowedFd,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -46,7 +52,7 @@ pub use self::{
     spec::{DatapathOptions, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice},
     state::{HookState, NetworkState, PortState},
 };
-use self::{hook::LinkName, load::Programs, maps::Maps, pins::Pins};
+use self::{filter::Filters, hook::LinkName, load::Programs, maps::Maps, pins::Pins};
 
 /// The data plane of this node. All calls block for micro- to milliseconds and may come from any thread that is in
 /// the host's network namespace.
@@ -57,6 +63,8 @@ pub struct Datapath {
 /// What the lock guards: programs are attached and multi-map changes made by one caller at a time.
 struct Inner {
     programs: Programs,
+    /// Filters on devices of the host.
+    filters: Filters,
     maps: Maps,
     pins: Pins,
     max_ports: u32,
@@ -67,11 +75,11 @@ struct Inner {
 }
 
 impl Datapath {
-    /// Loads the programs once, reuses the pinned maps, and takes over every pinned link of this generation by
-    /// replacing its program: traffic goes on meanwhile.
+    /// Loads the programs once, reuses the pinned maps, makes every gate on this node lead to the new programs, and
+    /// replaces those of the uplinks' pinned links: traffic goes on meanwhile.
     ///
-    /// Links of another generation (another ABI or `max_ports`) go on with their old programs and maps. Add all
-    /// networks and ports again, which fills the new maps, then call
+    /// Where pins of another generation exist (another ABI or `max_ports`), their programs and maps go on working.
+    /// Add all networks and [`restore_port`](Self::restore_port) all ports, which fills the new maps, then call
     /// [`finish_migration`](Self::finish_migration), which replaces the programs.
     pub fn open(options: &DatapathOptions) -> Result<Self> {
         let max_ports = options.max_ports;
@@ -79,12 +87,17 @@ impl Datapath {
             return Err(DatapathError::MaxPorts { max_ports, limit: MAX_PORTS_LIMIT });
         }
         let pins = Pins::open(options)?;
+        let filters = Filters::open().map_err(|source| DatapathError::Socket { source })?;
         let (mut programs, maps) = Programs::load(&pins, max_ports)?;
         for name in pins.links()? {
             links::adopt(&mut programs, &pins, name)?;
         }
+        if !pins.has_old() {
+            programs.publish()?;
+        }
         let inner = Inner {
             programs,
+            filters,
             maps,
             pins,
             max_ports,
@@ -110,6 +123,12 @@ impl Datapath {
         self.lock().add_port(port)
     }
 
+    /// As [`add_port`](Self::add_port), for a port that an earlier agent has added: after a restart, or to migrate.
+    /// Devices inside pods are not touched unless `netns` is given.
+    pub fn restore_port(&self, port: &PortSpec<'_>) -> Result<()> {
+        self.lock().restore_port(port)
+    }
+
     /// Removes everything about a port; idempotent, and works when its device is already gone.
     pub fn remove_port(&self, id: u32) -> Result<()> {
         self.lock().remove_port(id)
@@ -130,12 +149,17 @@ impl Datapath {
         self.lock().counters(id)
     }
 
-    /// What the kernel has for a port.
+    /// What the kernel has for a port. A device inside a pod is not looked at.
     pub fn port_state(&self, id: u32) -> Result<PortState> {
-        self.lock().port_state(id)
+        self.lock().port_state(id, None)
     }
 
-    /// Ids of all ports that the maps or pins hold, ascending.
+    /// What the kernel has for a port, its device in the pod's network namespace included.
+    pub fn port_state_in(&self, id: u32, netns: BorrowedFd<'_>) -> Result<PortState> {
+        self.lock().port_state(id, Some(netns))
+    }
+
+    /// Ids of all ports that the maps hold, ascending.
     pub fn ports(&self) -> Result<Vec<u32>> {
         self.lock().ports()
     }
@@ -153,7 +177,11 @@ impl Datapath {
 
     /// Detaches and removes everything, for an uninstall. The value is of no use afterwards.
     pub fn remove_all(&self) -> Result<()> {
-        self.lock().pins.remove_all()
+        let mut inner = self.lock();
+        for id in inner.ports()? {
+            inner.remove_port(id)?;
+        }
+        inner.pins.remove_all()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -112,7 +112,7 @@ impl Inner {
 
     /// tcx must work; XDP is faster where it fits, and its absence is remembered with the reason.
     fn attach_uplink(&mut self, ifindex: u32, flags: u16) -> Result<()> {
-        let tc = LinkName::Uplink { ifindex, hook: Hook::UplinkTc };
+        let tc = LinkName { ifindex, hook: Hook::UplinkTc };
         self.ensure_uplink(tc, ifindex)?;
         if unwanted(ifindex, flags).is_some() {
             return Ok(());
@@ -130,7 +130,7 @@ impl Inner {
             let reason = "its driver cannot redirect in XDP".into();
             return Err(DatapathError::Attach { hook, ifindex, reason });
         }
-        self.ensure_uplink(LinkName::Uplink { ifindex, hook }, ifindex)
+        self.ensure_uplink(LinkName { ifindex, hook }, ifindex)
     }
 
     fn ensure_uplink(&mut self, name: LinkName, ifindex: u32) -> Result<()> {
@@ -152,8 +152,8 @@ impl Inner {
             return Ok(());
         }
         self.xdp_refusals.remove(&ifindex);
-        for hook in [Hook::UplinkXdp, Hook::UplinkTc] {
-            self.pins.remove_link(LinkName::Uplink { ifindex, hook })?;
+        for hook in Hook::UPLINK {
+            self.pins.remove_link(LinkName { ifindex, hook })?;
         }
         Ok(())
     }
@@ -172,8 +172,8 @@ impl Inner {
         let (mut hooks, mut notes) = (Vec::new(), Vec::new());
         if let Some(ifindex) = uplink {
             for hook in [Hook::UplinkXdp, Hook::UplinkTc] {
-                let name = LinkName::Uplink { ifindex, hook };
-                let mut state = HookState::read(&self.programs, &self.pins, name, ifindex);
+                let name = LinkName { ifindex, hook };
+                let mut state = HookState::of_uplink(&self.programs, &self.pins, name);
                 if hook == Hook::UplinkXdp
                     && let Some(refusal) = self.xdp_refusal(ifindex, config.flags)
                 {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! <bpffs>/v<generation>/maps/<MAP>            reused by the next agent of the same generation
-//! <bpffs>/v<generation>/links/<LinkName>      what keeps a program attached while no agent runs
+//! <bpffs>/v<generation>/links/<LinkName>      what keeps an uplink's program attached while no agent runs
+//! <bpffs>/programs                            what the gates on the ports' devices lead to, in every generation
 //! ```
 
 use std::{
@@ -17,6 +18,7 @@ use super::{
     error::{DatapathError, Result},
     hook::LinkName,
     spec::DatapathOptions,
+    sys,
 };
 
 /// The pins of this generation, and of older ones until the migration is finished.
@@ -49,6 +51,15 @@ impl Pins {
         self.current.join("maps").join(name)
     }
 
+    pub(super) fn programs(&self) -> PathBuf {
+        self.root.join("programs")
+    }
+
+    /// Whether there is an older generation to migrate from.
+    pub(super) const fn has_old(&self) -> bool {
+        !self.old.is_empty()
+    }
+
     pub(super) fn link(&self, name: LinkName) -> PathBuf {
         self.current.join("links").join(name.to_string())
     }
@@ -73,13 +84,7 @@ impl Pins {
     /// Removes a link's pins of every generation: what it kept attached is detached. Missing pins are fine.
     pub(super) fn remove_link(&self, name: LinkName) -> Result<()> {
         for dir in self.old.iter().chain([&self.current]) {
-            let path = dir.join("links").join(name.to_string());
-            match fs::remove_file(&path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(DatapathError::Pin { action: "remove", path, source });
-                }
-                _ => {}
-            }
+            detach(dir.join("links").join(name.to_string()))?;
         }
         Ok(())
     }
@@ -97,6 +102,13 @@ impl Pins {
     pub(super) fn remove_all(&mut self) -> Result<()> {
         self.remove_old()?;
         remove_generation(&self.current)?;
+        let programs = self.programs();
+        match fs::remove_file(&programs) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(DatapathError::Pin { action: "remove", path: programs, source });
+            }
+            _ => {}
+        }
         match fs::remove_dir(&self.root) {
             Err(source)
                 if !matches!(source.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound) =>
@@ -128,7 +140,22 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     read().map_err(|source| DatapathError::Pin { action: "list", path: dir.into(), source })
 }
 
+/// Detaches a link and removes its pin; a missing one is fine.
+fn detach(path: PathBuf) -> Result<()> {
+    match sys::detach_pinned_link(&path) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(DatapathError::Pin { action: "detach", path, source }),
+        Ok(()) => {}
+    }
+    fs::remove_file(&path).map_err(|source| DatapathError::Pin { action: "remove", path, source })
+}
+
 fn remove_generation(dir: &Path) -> Result<()> {
+    if dir.join("links").exists() {
+        for link in list(&dir.join("links"))? {
+            detach(link)?;
+        }
+    }
     for part in ["links", "maps"] {
         match fs::remove_dir_all(dir.join(part)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {

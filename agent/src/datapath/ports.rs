@@ -1,16 +1,18 @@
 //! Adding, removing and reading ports.
 
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+
 use plexus_abi::{
-    Counters, Direction, FdbEntry, FdbKey, MAX_MEMBERS, Members, MembersKey, PORT_GUARD_IP, PORT_GUARD_MAC,
-    PORT_PRESENT, PortConfig, port_ifindex,
+    Counters, Direction, FdbEntry, FdbKey, MAX_MEMBERS, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_PRESENT,
+    PortConfig, port_ifindex,
 };
 
 use super::{
     Inner,
     counters::PortCounters,
     error::{DatapathError, Result},
-    hook::{Hook, LinkName},
-    links::{self, Running},
+    filter::Filters,
+    hook::Hook,
     policer,
     spec::{Guard, PolicerSpec, PortKind, PortSpec},
     state::{HookState, PortState},
@@ -20,6 +22,14 @@ use crate::sandbox;
 
 impl Inner {
     pub(super) fn add_port(&mut self, spec: &PortSpec<'_>) -> Result<()> {
+        if spec.kind == PortKind::PodTap && spec.netns.is_none() {
+            let reason = "a device inside a pod needs the pod's network namespace".into();
+            return Err(DatapathError::Port { port: spec.id, reason });
+        }
+        self.restore_port(spec)
+    }
+
+    pub(super) fn restore_port(&mut self, spec: &PortSpec<'_>) -> Result<()> {
         let config = spec.to_config(self.max_ports)?;
         let existing = self.maps.ports.get(spec.id)?;
         let is_new = !existing.has(PORT_PRESENT);
@@ -89,20 +99,31 @@ impl Inner {
         Ok(())
     }
 
-    fn attach_port(&mut self, spec: &PortSpec<'_>) -> Result<()> {
-        let attach = |inner: &mut Self| {
-            for hook in spec.kind.hooks() {
-                let name = LinkName::Port { id: spec.id, hook: *hook };
-                if links::ensure(&mut inner.programs, &inner.pins, name, spec.ifindex)? == Running::Old {
-                    inner.pending.insert(name);
-                }
+    /// Puts the gates on the port's device; whatever stood there is replaced without losing a packet.
+    fn attach_port(&self, spec: &PortSpec<'_>) -> Result<()> {
+        let in_pod;
+        let filters = match (spec.kind, spec.netns) {
+            (PortKind::PodTap, Some(netns)) => {
+                in_pod = filters_in(netns)?;
+                &in_pod
             }
-            Ok(())
+            // Restored after a restart: its gates stand, and lead to whatever is published.
+            (PortKind::PodTap, None) => return Ok(()),
+            _ => &self.filters,
         };
-        match (spec.kind, spec.netns) {
-            (PortKind::PodTap, Some(netns)) => sandbox::within(netns, || attach(self))?,
-            _ => attach(self),
+        for hook in spec.kind.hooks() {
+            let Some(gate) = hook.gate() else { continue };
+            let program = self.programs.fd(gate.program)?.as_fd().as_raw_fd();
+            filters
+                .prepare(spec.ifindex)
+                .and_then(|()| filters.set(spec.ifindex, gate.side, hook.as_str(), program))
+                .map_err(|error| DatapathError::Attach {
+                    hook: *hook,
+                    ifindex: spec.ifindex,
+                    reason: error.to_string(),
+                })?;
         }
+        Ok(())
     }
 
     /// Lets XDP on the uplink send to the port if its device can take it; otherwise tcx does, and nothing is lost.
@@ -134,10 +155,15 @@ impl Inner {
             }
             keep(self.maps.devices.remove(id));
         }
-        for hook in Hook::ALL {
-            keep(self.pins.remove_link(LinkName::Port { id, hook }));
-        }
         if id < self.max_ports {
+            let ifindex = port_ifindex(id);
+            let action = "remove the filters";
+            // Filters in a pod die with its device; until then they count for nobody, as the port is gone.
+            keep(self.filters.clear(ifindex).map_err(|source| DatapathError::Device {
+                action,
+                ifindex,
+                source,
+            }));
             keep(self.maps.ports.set(id, PortConfig::ZERO));
             keep(policer::clear(&mut self.maps, id, Direction::ToPod));
             keep(policer::clear(&mut self.maps, id, Direction::FromPod));
@@ -163,31 +189,27 @@ impl Inner {
         self.maps.counters.sum(id).map(PortCounters::from)
     }
 
-    /// Ports that the maps hold or that have a link pinned.
+    /// Ports that the maps hold.
     pub(super) fn ports(&self) -> Result<Vec<u32>> {
-        let mut ids = std::collections::BTreeSet::new();
+        let mut ids = Vec::new();
         for id in 0..self.max_ports {
             if self.maps.ports.get(id)?.has(PORT_PRESENT) {
-                ids.insert(id);
+                ids.push(id);
             }
         }
-        ids.extend(self.pins.links()?.into_iter().filter_map(|name| match name {
-            LinkName::Port { id, .. } => Some(id),
-            LinkName::Uplink { .. } => None,
-        }));
-        Ok(ids.into_iter().collect())
+        Ok(ids)
     }
 
-    pub(super) fn port_state(&self, id: u32) -> Result<PortState> {
+    pub(super) fn port_state(&self, id: u32, netns: Option<BorrowedFd<'_>>) -> Result<PortState> {
         let config = self.present(id)?;
         let ifindex = port_ifindex(id);
         let kind = PortKind::of(&config).ok_or_else(|| DatapathError::Port {
             port: id,
             reason: format!("its kind {} is unknown; remove the port and add it again", config.kind),
         })?;
-        let hook = |hook: &Hook| {
-            HookState::read(&self.programs, &self.pins, LinkName::Port { id, hook: *hook }, ifindex)
-        };
+        let in_pod = netns.filter(|_| kind == PortKind::PodTap).map(filters_in).transpose()?;
+        let filters = if kind == PortKind::PodTap { in_pod.as_ref() } else { Some(&self.filters) };
+        let hook = |hook: &Hook| HookState::of_port(&self.programs, filters, *hook, ifindex);
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         if let PortKind::Fastpath { network, vlan } = kind {
             let owner = self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })?;
@@ -227,40 +249,10 @@ impl Inner {
         }
         Some(self.maps.ports.get(id)?).filter(|config| config.has(PORT_PRESENT)).ok_or_else(unknown)
     }
+}
 
-    /// The ports of a broadcast domain.
-    pub(super) fn members(&self, network: u32, vlan: u16) -> Result<Vec<u32>> {
-        let members = self.maps.members.get(&MembersKey { network, vlan, reserved: 0 })?;
-        Ok(members.map_or_else(Vec::new, |members| {
-            members.ports.iter().take(members.count as usize).copied().collect()
-        }))
-    }
-
-    fn join(&mut self, id: u32, network: u32, vlan: u16) -> Result<()> {
-        let mut ports = self.members(network, vlan)?;
-        if ports.contains(&id) {
-            return Ok(());
-        }
-        ports.push(id);
-        self.set_members(network, vlan, &ports)
-    }
-
-    fn leave(&mut self, id: u32, network: u32, vlan: u16) -> Result<()> {
-        let mut ports = self.members(network, vlan)?;
-        ports.retain(|member| *member != id);
-        self.set_members(network, vlan, &ports)
-    }
-
-    fn set_members(&mut self, network: u32, vlan: u16, ports: &[u32]) -> Result<()> {
-        let key = MembersKey { network, vlan, reserved: 0 };
-        if ports.is_empty() {
-            return self.maps.members.remove(&key);
-        }
-        let mut members = Members::ZERO;
-        for (slot, port) in members.ports.iter_mut().zip(ports) {
-            *slot = *port;
-            members.count += 1;
-        }
-        self.maps.members.set(&key, &members)
-    }
+/// Filters on devices inside a pod: only the socket is opened there.
+fn filters_in(netns: BorrowedFd<'_>) -> Result<Filters> {
+    let opened = sandbox::within(netns, Filters::open)?;
+    opened.map_err(|source| DatapathError::Socket { source })
 }

@@ -177,9 +177,6 @@ impl PortSpec<'_> {
         if self.ips.len() > MAX_ADDRESSES {
             return refuse(format!("{} addresses are more than {MAX_ADDRESSES}; use fewer", self.ips.len()));
         }
-        if self.kind == PortKind::PodTap && self.netns.is_none() {
-            return refuse("a device inside a pod needs the pod's network namespace".into());
-        }
         let mut config = PortConfig { mac: self.mac, flags: PORT_PRESENT, ..PortConfig::ZERO };
         config.kind = match self.kind {
             PortKind::Fastpath { network, vlan } if vlan <= MAX_VLAN => {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{
+    filter::Filters,
     hook::{Hook, LinkName},
     load::Programs,
     pins::Pins,
@@ -17,42 +18,85 @@ use super::{
 pub struct HookState {
     /// The hook's name.
     pub name: &'static str,
-    /// Whether a program runs there now.
-    pub attached: bool,
-    /// Whether it is the program of the running agent.
+    /// Whether a program runs there now; nothing if that cannot be seen from here (a device in a pod).
+    pub attached: Option<bool>,
+    /// Whether it leads to the program of the running agent.
     pub ours: bool,
-    /// How: `tcx`, `native` (XDP), or `none`.
+    /// How: `tc`, `tcx`, `native` (XDP), or `none`.
     pub mode: &'static str,
-    /// Why not, where something is missing.
+    /// Why, where something is missing.
     pub reason: Option<String>,
 }
 
 impl HookState {
-    /// Reads a link's pin and what it is attached to.
-    pub(super) fn read(programs: &Programs, pins: &Pins, name: LinkName, ifindex: u32) -> Self {
-        let hook = name.hook();
+    /// Whether nothing is known to be wrong.
+    pub fn is_healthy(&self) -> bool {
+        self.ours && self.attached != Some(false)
+    }
+
+    fn missing(hook: Hook, reason: String) -> Self {
+        Self { name: hook.as_str(), attached: Some(false), ours: false, mode: "none", reason: Some(reason) }
+    }
+
+    /// Reads an uplink's pinned link and what it is attached to.
+    pub(super) fn of_uplink(programs: &Programs, pins: &Pins, name: LinkName) -> Self {
+        let hook = name.hook;
         let mode = if hook == Hook::UplinkXdp { "native" } else { "tcx" };
-        let missing = |reason: String| Self {
-            name: hook.as_str(),
-            attached: false,
-            ours: false,
-            mode: "none",
-            reason: Some(reason),
-        };
         let path = pins.link(name);
         if !path.exists() && !pins.old_links(name).is_empty() {
-            return missing("an older agent's program runs there until the migration is finished".into());
+            let reason = "an older agent's program runs there until the migration is finished".into();
+            return Self {
+                name: hook.as_str(),
+                attached: Some(true),
+                ours: false,
+                mode,
+                reason: Some(reason),
+            };
         }
         let info = match sys::pinned_link_info(&path) {
             Ok(info) => info,
-            Err(error) => return missing(format!("cannot read the pinned link {}: {error}", path.display())),
+            Err(error) => {
+                return Self::missing(
+                    hook,
+                    format!("cannot read the pinned link {}: {error}", path.display()),
+                );
+            }
         };
-        if info.ifindex != ifindex {
-            return missing(format!("the link is attached to ifindex {}, not {ifindex}", info.ifindex));
+        if info.ifindex != name.ifindex {
+            return Self::missing(hook, format!("the link is attached to ifindex {}", info.ifindex));
         }
-        let ours = programs.id(hook).is_ok_and(|id| id == info.program_id);
+        let ours = programs.info(hook.program()).is_ok_and(|own| own.id() == info.program_id);
         let reason = (!ours).then(|| format!("program {} runs there, not this agent's", info.program_id));
-        Self { name: hook.as_str(), attached: true, ours, mode, reason }
+        Self { name: hook.as_str(), attached: Some(true), ours, mode, reason }
+    }
+
+    /// Reads the filter on a port's device, if there are eyes for it, and where its gate leads.
+    pub(super) fn of_port(programs: &Programs, filters: Option<&Filters>, hook: Hook, ifindex: u32) -> Self {
+        let Some(gate) = hook.gate() else { return Self::missing(hook, "it is no hook of a port".into()) };
+        let ours = match programs.is_published(hook) {
+            Ok(true) => None,
+            Ok(false) => {
+                Some("the gates lead to an older agent's programs until the migration is finished".into())
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        let Some(filters) = filters else {
+            let reason = ours.clone().or_else(|| Some("the device is in the pod; not looked at".into()));
+            return Self { name: hook.as_str(), attached: None, ours: ours.is_none(), mode: "tc", reason };
+        };
+        let tag = match filters.tag(ifindex, gate.side) {
+            Ok(tag) => tag,
+            Err(error) => {
+                return Self::missing(hook, format!("no filter of ours on ifindex {ifindex}: {error}"));
+            }
+        };
+        if !programs.info(gate.program).is_ok_and(|own| own.tag() == tag) {
+            return Self::missing(
+                hook,
+                format!("another program than {} is on ifindex {ifindex}", gate.program),
+            );
+        }
+        Self { name: hook.as_str(), attached: Some(true), ours: ours.is_none(), mode: "tc", reason: ours }
     }
 }
 
@@ -90,7 +134,7 @@ pub struct PortState {
 impl PortState {
     /// Whether everything is as it should be.
     pub fn is_healthy(&self) -> bool {
-        self.problems.is_empty() && self.hooks.iter().all(|hook| hook.attached && hook.ours)
+        self.problems.is_empty() && self.hooks.iter().all(HookState::is_healthy)
     }
 }
 

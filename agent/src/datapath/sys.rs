@@ -1,7 +1,7 @@
-//! The few bpf(2) calls that aya does not offer.
+//! The few system calls that aya does not offer.
 #![allow(
     unsafe_code,
-    reason = "raw bpf(2) calls; each passes one attribute struct that lives through the call"
+    reason = "raw calls; each bpf(2) passes one attribute struct that lives through the call"
 )]
 
 use std::{
@@ -15,9 +15,11 @@ use std::{
 };
 
 // Command numbers of include/uapi/linux/bpf.h.
+const BPF_MAP_LOOKUP_ELEM: i32 = 1;
 const BPF_MAP_DELETE_ELEM: i32 = 3;
 const BPF_OBJ_GET: i32 = 7;
 const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
+const BPF_LINK_DETACH: i32 = 34;
 
 /// What the kernel says about a tcx or XDP link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,11 @@ struct ObjectGet {
 }
 
 #[repr(C)]
+struct Link {
+    fd: u32,
+}
+
+#[repr(C)]
 #[derive(Default)]
 struct Element {
     map_fd: u32,
@@ -68,12 +75,7 @@ struct Element {
 
 /// Reads what a pinned link is attached to.
 pub(super) fn pinned_link_info(path: &Path) -> io::Result<LinkInfo> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut get = ObjectGet { path: path.as_ptr() as u64, ..ObjectGet::default() };
-    // SAFETY: the kernel reads the path, which ends with NUL and outlives the call.
-    let fd = unsafe { bpf(BPF_OBJ_GET, &mut get) }?;
-    // SAFETY: the call returned a new descriptor that nobody else owns.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let fd = open_pin(path)?;
     let mut raw = RawLinkInfo::default();
     let mut info = GetInfo {
         fd: fd.as_raw_fd().cast_unsigned(),
@@ -83,6 +85,41 @@ pub(super) fn pinned_link_info(path: &Path) -> io::Result<LinkInfo> {
     // SAFETY: the kernel writes at most `length` bytes into `raw`, which outlives the call.
     unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut info) }?;
     Ok(LinkInfo { program_id: raw.program_id, ifindex: raw.ifindex })
+}
+
+/// Detaches a pinned link now. Removing the pin alone detaches it some time later, and a new link on the same device
+/// would be refused until then.
+pub(super) fn detach_pinned_link(path: &Path) -> io::Result<()> {
+    let fd = open_pin(path)?;
+    let mut link = Link { fd: fd.as_raw_fd().cast_unsigned() };
+    // SAFETY: the attribute holds no pointer.
+    unsafe { bpf(BPF_LINK_DETACH, &mut link) }.map(|_| ())
+}
+
+fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut get = ObjectGet { path: path.as_ptr() as u64, ..ObjectGet::default() };
+    // SAFETY: the kernel reads the path, which ends with NUL and outlives the call.
+    let fd = unsafe { bpf(BPF_OBJ_GET, &mut get) }?;
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads an entry of a map with u32 keys and values.
+pub(super) fn map_word(map: BorrowedFd<'_>, key: u32) -> io::Result<Option<u32>> {
+    let mut word = 0_u32;
+    let mut element = Element {
+        map_fd: map.as_raw_fd().cast_unsigned(),
+        key: (&raw const key) as u64,
+        value: (&raw mut word) as u64,
+        ..Element::default()
+    };
+    // SAFETY: the kernel reads four bytes of the key and writes four of the value; both outlive the call.
+    match unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut element) } {
+        Ok(_) => Ok(Some(word)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Deletes an entry of a map with u32 keys; a missing entry is fine.
@@ -96,6 +133,15 @@ pub(super) fn delete_entry(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
     match unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut element) } {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Gives memory that was freed back to the kernel, which the allocator would keep for later.
+pub(super) fn return_freed_memory() {
+    // SAFETY: it takes no pointer and touches only memory that nobody owns.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

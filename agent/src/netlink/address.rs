@@ -57,11 +57,11 @@ impl Netlink {
     pub fn addresses(&self, index: u32) -> Result<Vec<IpNet>, NetlinkError> {
         let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let answers = self.request(|| format!("list the addresses of link {index}"), message, NLM_F_DUMP)?;
-        Ok(answers.into_iter().filter_map(|answer| address_of(answer, index)).collect())
+        Ok(answers.into_iter().filter_map(|answer| address_of(&answer, index)).collect())
     }
 }
 
-fn address_of(answer: RouteNetlinkMessage, index: u32) -> Option<IpNet> {
+pub(super) fn address_of(answer: &RouteNetlinkMessage, index: u32) -> Option<IpNet> {
     let RouteNetlinkMessage::NewAddress(message) = answer else { return None };
     if message.header.index != index {
         return None;

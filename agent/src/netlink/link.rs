@@ -206,7 +206,10 @@ impl Netlink {
             LinkInfo::PortKind(InfoPortKind::Bridge),
             LinkInfo::PortData(data),
         ]));
-        self.change(index, message, || format!("set the bridge port options of link {index}"))
+        message.header.index = index;
+        let what = || format!("set the bridge port options of link {index}");
+        // RTM_SETLINK would ignore the port's data (rtnl_changelink, net/core/rtnetlink.c).
+        self.acknowledged(what, RouteNetlinkMessage::NewLink(message), 0)
     }
 
     /// Makes the link announce its IPv4 addresses when it comes up (`arp_notify`), through netlink: no sysctl file has

@@ -4,6 +4,8 @@
 //! threads (see [`crate::worker`]), never on the server's.
 
 mod address;
+mod bridge_vlan;
+mod dad;
 mod link;
 mod route;
 mod station;
@@ -20,6 +22,7 @@ use rtnetlink::Handle;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
+pub use dad::DadState;
 pub use link::{Link, LinkPlan, MacvlanMode};
 
 use crate::sandbox;

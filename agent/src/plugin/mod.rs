@@ -5,6 +5,7 @@
 
 mod address;
 mod bandwidth;
+mod bridge;
 mod call;
 mod fastpath;
 mod macvlan;
@@ -49,6 +50,7 @@ pub trait Plugin: Sync {
 pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
     match plugin_type {
         "macvlan" => Some(&macvlan::Macvlan),
+        "bridge" => Some(&bridge::Bridge),
         "fastpath" => Some(&fastpath::Fastpath),
         "bandwidth" => Some(&bandwidth::Bandwidth),
         _ => None,

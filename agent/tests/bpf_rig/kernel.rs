@@ -6,7 +6,10 @@ use aya::{
     programs::{SchedClassifier, Xdp},
 };
 use plexus_abi::{Direction, PolicerConfig, PolicerState, policer_index};
-use plexus_agent::datapath::{load::OBJECT, maps::MAPS};
+use plexus_agent::datapath::{
+    load::OBJECT,
+    maps::{MAPS, PROGRAMS},
+};
 
 use super::Rig;
 
@@ -40,6 +43,8 @@ impl Kernel {
             let pin = pins.iter().find(|pin| pin.ends_with(&suffix)).expect("a pinned map");
             loader.map_pin_path(name, std::path::PathBuf::from(pin));
         }
+        let programs = pins.iter().find(|pin| pin.ends_with("/programs")).expect("the pinned gates");
+        loader.map_pin_path(PROGRAMS, std::path::PathBuf::from(programs));
         let mut ebpf = loader.load(OBJECT).expect("load");
         for name in ["port_tc", "uplink_tc", "tap_tx", "tap_rx", "edge_push", "edge_pop"] {
             let program: &mut SchedClassifier = ebpf.program_mut(name).expect(name).try_into().expect(name);

@@ -85,6 +85,8 @@ pub(super) struct RestartReport {
     pub(super) lost: u64,
     /// From SIGKILL to the first answer of the new plexusd.
     pub(super) agent_down_ms: f64,
+    /// From the start of the new plexusd to its first answer.
+    pub(super) start_ms: f64,
 }
 
 impl DemoReport {

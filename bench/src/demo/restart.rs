@@ -34,8 +34,9 @@ pub(super) fn under_traffic(
     let killed = Instant::now();
     stage.plexusd.kill()?;
     sleep(PHASE);
+    let started = Instant::now();
     let restarted = stage.plexusd.restart();
-    let agent_down_ms = killed.elapsed().as_secs_f64() * 1e3;
+    let [agent_down_ms, start_ms] = [killed, started].map(|since| since.elapsed().as_secs_f64() * 1e3);
     sleep(PHASE);
     let (mut sent, mut lost) = (0, 0);
     for flow in flows {
@@ -44,11 +45,11 @@ pub(super) fn under_traffic(
         lost += seen.lost;
     }
     restarted?;
-    let pids = format!("pid {old_pid} → {}, away for {agent_down_ms:.0} ms", stage.plexusd.pid());
+    let pids = format!("pid {old_pid} → {}, answers {start_ms:.0} ms after its start", stage.plexusd.pid());
     screen.expect(old_pid != stage.plexusd.pid(), "plexusd killed by SIGKILL and started again", &pids);
     let seen = format!("{lost} of {sent} packets lost");
     screen.expect(sent > 0 && lost == 0, "no packet lost, pod to pod and outside to pod", &seen);
-    report.restart = Some(RestartReport { sent, lost, agent_down_ms });
+    report.restart = Some(RestartReport { sent, lost, agent_down_ms, start_ms });
     Ok(())
 }
 

@@ -85,3 +85,12 @@ pub const fn port_ifindex(id: u32) -> u32 {
 pub const fn port_id(ifindex: u32) -> u32 {
     ifindex.wrapping_sub(PORT_IFINDEX_BASE)
 }
+
+/// Slot of `PROGRAMS`: what the host end of a fastpath port's veth runs.
+pub const PROGRAM_FROM_POD: u32 = 0;
+/// Slot of `PROGRAMS`: what counts and polices frames from a tapped pod.
+pub const PROGRAM_TAP_TX: u32 = 1;
+/// Slot of `PROGRAMS`: what counts and polices frames to a tapped pod.
+pub const PROGRAM_TAP_RX: u32 = 2;
+/// Slots of `PROGRAMS`, with room for more: the map outlives every ABI, so its size never changes.
+pub const PROGRAM_SLOTS: u32 = 16;

@@ -3,8 +3,11 @@
 
 mod edge_pop;
 mod edge_push;
+mod port_gate;
 mod port_tc;
 mod tap_rx;
+mod tap_rx_gate;
 mod tap_tx;
+mod tap_tx_gate;
 mod uplink_tc;
 mod uplink_xdp;

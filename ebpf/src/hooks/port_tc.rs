@@ -1,4 +1,4 @@
-//! tcx ingress on the host end of a fastpath port's veth: what the pod sends.
+//! Behind `port_gate`: what a fastpath pod sends.
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use plexus_ebpf::kernel::{from_pod, skb};

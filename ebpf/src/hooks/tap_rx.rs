@@ -1,4 +1,4 @@
-//! tcx where a pod's frames reach it: count and police only (macvlan, bridge).
+//! Behind `tap_rx_gate`: count and police what a pod gets (macvlan, bridge).
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use plexus_ebpf::kernel::{skb, tap};

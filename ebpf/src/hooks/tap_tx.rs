@@ -1,4 +1,4 @@
-//! tcx where a pod's frames leave it: count and police only (macvlan, bridge).
+//! Behind `tap_tx_gate`: count and police what a pod sends (macvlan, bridge).
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use plexus_ebpf::kernel::{skb, tap};

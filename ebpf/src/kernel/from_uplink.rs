@@ -68,7 +68,7 @@ pub fn forward_skb(ctx: &TcContext) -> Verdict {
     let Some(uplink) = fdb::uplink(skb.ifindex(), vlan) else { return Verdict::Pass };
     let wire = skb.wire(&ethernet);
     if ethernet.is_group() {
-        return flood_skb(&skb, uplink.network, tag, wire);
+        return flood_skb(&skb, &ethernet, uplink.network, tag, wire);
     }
     let Some(port) = fdb::owner(uplink.network, vlan, ethernet.destination) else { return Verdict::Pass };
     if !policer::admit(port, Direction::ToPod, wire.bytes) {
@@ -82,15 +82,17 @@ pub fn forward_skb(ctx: &TcContext) -> Verdict {
 }
 
 #[inline(always)]
-fn flood_skb(skb: &Skb<'_>, network: u32, tag: Tag, wire: Wire) -> Verdict {
+fn flood_skb(skb: &Skb<'_>, ethernet: &Ethernet, network: u32, tag: Tag, wire: Wire) -> Verdict {
+    // A switch or a bond may send a pod's own broadcast back; the pod would take it for a duplicate address.
+    let sender = fdb::owner(network, tag.vlan(), ethernet.source).unwrap_or(flood::NOBODY);
     if !tag.is_present {
-        flood::to_members(skb, network, 0, flood::NOBODY, wire);
+        flood::to_members(skb, network, 0, sender, wire);
         return Verdict::Pass;
     }
     if !vlan::pop(skb) {
         return Verdict::Pass;
     }
-    flood::to_members(skb, network, tag.vlan(), flood::NOBODY, wire);
+    flood::to_members(skb, network, tag.vlan(), sender, wire);
     // The host's own stack must see what arrived, tag included; without its tag it would change networks.
     if vlan::push(skb, tag) { Verdict::Pass } else { Verdict::Consumed }
 }

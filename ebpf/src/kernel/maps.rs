@@ -3,11 +3,11 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, DevMap, HashMap, PerCpuArray},
+    maps::{Array, DevMap, HashMap, PerCpuArray, ProgramArray},
 };
 use plexus_abi::{
-    Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, Members, MembersKey, NetworkConfig, PolicerConfig,
-    PolicerState, PortConfig, UplinkEntry, UplinkKey,
+    Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, Members, MembersKey, NetworkConfig, PROGRAM_SLOTS,
+    PolicerConfig, PolicerState, PortConfig, UplinkEntry, UplinkKey,
 };
 
 const MAX_NETWORKS: u32 = 4096;
@@ -48,6 +48,10 @@ pub(crate) static UPLINKS: HashMap<UplinkKey, UplinkEntry> = HashMap::with_max_e
 #[map]
 pub(crate) static MEMBERS: HashMap<MembersKey, Members> =
     HashMap::with_max_entries(MAX_NETWORKS, BPF_F_NO_PREALLOC);
+
+/// What the gates on the ports' devices lead to; it belongs to no generation.
+#[map]
+pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(PROGRAM_SLOTS, 0);
 
 /// The VLAN of an edge machine, in slot 0.
 #[map]

@@ -6,6 +6,7 @@ pub mod fdb;
 pub mod flood;
 pub mod from_pod;
 pub mod from_uplink;
+pub mod gate;
 pub mod maps;
 pub mod policer;
 pub mod skb;

@@ -3,13 +3,13 @@
 use aya_ebpf::programs::TcContext;
 use plexus_abi::{Direction, DropReason, Verdict, port_id};
 
-use super::{counters, policer, skb::Skb};
+use super::{counters, fdb, policer, skb::Skb};
 use crate::pure::{ethernet::Ethernet, wire::Wire};
 
 /// A frame that the pod sends.
 #[inline(always)]
 pub fn from_pod(ctx: &TcContext) -> Verdict {
-    let (port, wire) = weigh(&Skb::new(ctx));
+    let Some((port, wire)) = weigh(&Skb::new(ctx)) else { return Verdict::Pass };
     if !policer::admit(port, Direction::FromPod, wire.bytes) {
         return counters::drop(port, DropReason::PolicedFromPod);
     }
@@ -20,7 +20,7 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
 /// A frame that the pod gets.
 #[inline(always)]
 pub fn to_pod(ctx: &TcContext) -> Verdict {
-    let (port, wire) = weigh(&Skb::new(ctx));
+    let Some((port, wire)) = weigh(&Skb::new(ctx)) else { return Verdict::Pass };
     if !policer::admit(port, Direction::ToPod, wire.bytes) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
@@ -28,11 +28,14 @@ pub fn to_pod(ctx: &TcContext) -> Verdict {
     Verdict::Pass
 }
 
+/// The port and the frame's weight; nothing for a port that has been removed while its device lives on.
 #[inline(always)]
-fn weigh(skb: &Skb<'_>) -> (u32, Wire) {
+fn weigh(skb: &Skb<'_>) -> Option<(u32, Wire)> {
+    let port = port_id(skb.ifindex());
+    fdb::port(port)?;
     let wire = match Ethernet::parse(skb) {
         Some(ethernet) => skb.wire(&ethernet),
         None => Wire::single(skb.bytes()),
     };
-    (port_id(skb.ifindex()), wire)
+    Some((port, wire))
 }

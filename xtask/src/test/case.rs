@@ -75,7 +75,6 @@ impl<'a> Case<'a> {
             .args([self.name.as_str(), "--exact", "--nocapture"])
             .current_dir(&self.binary.package_dir)
             .env("CARGO_MANIFEST_DIR", &self.binary.package_dir)
-            .env("RUST_BACKTRACE", "1")
             .env("PLEXUS_BIN_DIR", workspace.test_bin_dir())
             .env("CNI_REFERENCE_BIN", setup::reference_plugins())
             .env(SKIP_FILE_VARIABLE, self.skip_file())

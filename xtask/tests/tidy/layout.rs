@@ -14,12 +14,13 @@ const DOORS: [(&str, &[&str]); 4] = [
 ];
 
 /// Our crates that a crate may depend on.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("ebpf/abi", &[]),
     ("ebpf", &["plexus-abi"]),
     ("cni", &[]),
     ("agent", &["plexus-abi", "plexus-cni"]),
     ("bench", &["plexus-agent", "plexus-cni"]),
+    ("fuzz", &["plexus-abi", "plexus-cni", "plexus-ebpf"]),
     ("xtask", &[]),
 ];
 
@@ -52,7 +53,11 @@ fn dependencies_point_one_way() {
         let (_, allowed) = ARROWS.iter().find(|(name, _)| *name == member).unwrap_or_else(|| {
             panic!("the member {member} has no place in the order of crates: add it to ARROWS")
         });
-        for line in manifest(&member).lines().filter(|line| line.starts_with("plexus-")) {
+        // What its tests use beside that is no arrow.
+        let text = manifest(&member);
+        let dependencies = text.split_once("\n[dependencies]\n").map_or("", |(_, rest)| rest);
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+        for line in dependencies.lines().filter(|line| line.starts_with("plexus-")) {
             let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
             assert!(allowed.contains(&dependency), "{member} must not depend on {dependency}");
         }

@@ -4,7 +4,7 @@
 //! reservation is not synced to the disk: it stands for a running container, and none survives a power failure.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{UnlinkatFlags, read, unlinkat};
 use plexus_cni::{CniError, Code};
 
 use super::data_dir::DataDir;
@@ -27,7 +27,7 @@ const FILE_MODE: Mode = Mode::from_bits_truncate(0o600);
 /// Most entries read from a directory; a /12 full of reservations stays below.
 const ENTRIES_MAX: usize = 1 << 20;
 /// Longest content read from a file, in bytes; container id and interface name together stay below.
-const CONTENT_BYTES_MAX: u64 = 4096;
+const CONTENT_BYTES_MAX: usize = 1024;
 
 /// An open directory of reservations.
 #[derive(Debug)]
@@ -109,16 +109,14 @@ impl Store {
     /// What a file says; empty where it is gone.
     pub(super) fn content(&self, name: &str) -> Result<String, CniError> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let mut content = Vec::with_capacity(128);
-        match openat(&self.dir, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file)
-                .take(CONTENT_BYTES_MAX)
-                .read_to_end(&mut content)
-                .map_err(|error| self.fail("read", name, &error))?,
+        let mut buffer = [0; CONTENT_BYTES_MAX];
+        let count = match openat(&self.dir, name, flags, Mode::empty()) {
+            // One read: a regular file gives less than was asked for only at its end.
+            Ok(file) => read(&file, &mut buffer).map_err(|errno| self.fail("read", name, &errno))?,
             Err(Errno::ENOENT) => 0,
             Err(errno) => return Err(self.fail("read", name, &errno)),
         };
-        Ok(String::from_utf8_lossy(&content).into_owned())
+        Ok(String::from_utf8_lossy(&buffer[..count]).into_owned())
     }
 
     /// Reserves `address`; false where a file of its name is there already.

@@ -1,9 +1,11 @@
 //! The verbs on real directories.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use plexus_cni::Code;
 use plexus_cni::args::CniArgs;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,0 +1,149 @@
+//! `bridge`: a veth pair between the container and a bridge of the host.
+//!
+//! Keys and result as of the reference plugin (containernetworking/plugins, plugins/main/bridge), with
+//! `preserveDefaultVlan` true by default as in its code. Masquerading and the check of source hardware addresses are
+//! nftables rules in tables of our own, whatever `ipMasqBackend` says. The bridge itself outlives its attachments, as it
+//! does there.
+
+mod check;
+mod config;
+mod container;
+mod gateway;
+mod link;
+mod rules;
+mod sysctl;
+mod undo;
+mod vlan;
+
+use plexus_cni::result::{Interface, IpConfig};
+use plexus_cni::{CniError, CniResult, Code};
+
+use self::config::Config;
+use self::gateway::Gateways;
+use self::link::Veth;
+use self::undo::Undo;
+use super::call::format_mac;
+use super::{Attached, Plugin, PluginCall};
+use crate::ipam::IpamResult;
+use crate::netlink::Link;
+use crate::record::{PortKind, PortRecord};
+
+/// Index of the container's interface in the result, behind the bridge and the host's end.
+const CONTAINER_INTERFACE: usize = 2;
+
+/// The plugin.
+pub(super) struct Bridge;
+
+impl Plugin for Bridge {
+    fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        let config = Config::of(call)?;
+        call.ipam_validate()?;
+        link::refuse_other_kind(call, &config.bridge)
+    }
+
+    fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
+        let config = Config::of(call)?;
+        let mut undo = Undo::default();
+        attach(call, &config, &mut undo).map_err(|error| undo.after(error))
+    }
+
+    fn check(&self, call: &PluginCall<'_>, result: &CniResult) -> Result<(), CniError> {
+        check::check(call, &Config::of(call)?, result)
+    }
+
+    fn del(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        let port = call.remove_port();
+        let link = link::disconnect(call);
+        let rules = rules::remove(call);
+        let ipam = call.ipam_del();
+        port.and(link).and(rules).and(ipam)
+    }
+
+    fn status(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        self.validate(call)?;
+        call.ipam_status()
+    }
+
+    fn gc(&self, call: &PluginCall<'_>, valid: &[(String, String)]) -> Result<(), CniError> {
+        call.ipam_gc(valid)
+    }
+}
+
+fn attach<'a>(
+    call: &'a PluginCall<'a>,
+    config: &'a Config,
+    undo: &mut Undo<'a>,
+) -> Result<Attached, CniError> {
+    let mut ipam = call.ipam_add()?;
+    undo.push(|| call.ipam_del());
+    if call.config.ipam_type().is_some() && ipam.ips.is_empty() {
+        return Err(CniError::new(Code::DelegateFailed, "bridge: the IPAM plugin returned no address"));
+    }
+    let gateways = Gateways::fill_in(&mut ipam, config);
+    let veth = link::connect(call, config, undo)?;
+    if config.macspoofchk {
+        rules::check_source(call, veth.container.mac, undo)?;
+    }
+    container::configure(call, config, &veth.container, &ipam)?;
+    let vlan_interface = gateways.set_up(call, config, &veth.bridge, undo)?;
+    if config.ip_masq && !ipam.ips.is_empty() {
+        rules::masquerade(call, &ipam.ips, undo)?;
+    }
+    if !config.disable_container_interface {
+        link::wait_until_running(call, veth.host.index)?;
+    }
+    let port = port(call, &veth, &ipam.ips)?;
+    undo.push(|| call.remove_port());
+    call.add_port(&port)?;
+    let result = result(call, config, &veth, vlan_interface.as_ref(), ipam)?;
+    Ok(Attached { result, port: Some(port) })
+}
+
+fn port(call: &PluginCall<'_>, veth: &Veth, ips: &[IpConfig]) -> Result<PortRecord, CniError> {
+    let id = call
+        .port_id
+        .ok_or_else(|| CniError::new(Code::Internal, "bridge: no port was reserved for the interface"))?;
+    Ok(PortRecord {
+        id,
+        kind: PortKind::HostTap,
+        ifindex: veth.host.index,
+        mac: veth.container.mac,
+        ips: ips.iter().map(|ip| ip.address.addr()).collect(),
+        guard_mac: false,
+        guard_ip: false,
+        ingress: None,
+        egress: None,
+    })
+}
+
+/// The reference's order of interfaces: bridge, host's end, container's end, and the gateway of a VLAN.
+fn result(
+    call: &PluginCall<'_>,
+    config: &Config,
+    veth: &Veth,
+    vlan_interface: Option<&Link>,
+    ipam: IpamResult,
+) -> Result<CniResult, CniError> {
+    // The bridge takes another hardware address with its first port.
+    let bridge = link::existing_bridge(call, &config.bridge)?.unwrap_or_else(|| veth.bridge.clone());
+    let mut interfaces = vec![interface(&bridge), interface(&veth.host), interface(&veth.container)];
+    interfaces[CONTAINER_INTERFACE].sandbox = Some(call.sandbox()?.id.path.clone());
+    interfaces.extend(vlan_interface.map(interface));
+    let ips = ipam.ips.into_iter().map(|ip| IpConfig { interface: Some(CONTAINER_INTERFACE), ..ip });
+    Ok(CniResult {
+        interfaces,
+        ips: ips.collect(),
+        routes: ipam.routes,
+        dns: if config.dns.0.is_empty() { ipam.dns } else { config.dns.clone() },
+        ..CniResult::default()
+    })
+}
+
+fn interface(link: &Link) -> Interface {
+    Interface {
+        name: link.name.clone(),
+        mac: Some(format_mac(link.mac)),
+        mtu: Some(link.mtu),
+        ..Interface::default()
+    }
+}

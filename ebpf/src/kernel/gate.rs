@@ -1,0 +1,35 @@
+//! What is attached to the device of a port: a door to the program behind it.
+//!
+//! Programs change by changing the map, for every port at once and without entering a pod.
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    programs::TcContext,
+};
+use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_TAP_RX, PROGRAM_TAP_TX};
+
+use super::maps::PROGRAMS;
+
+/// What a fastpath pod sends; without a program nothing is forwarded.
+#[inline(always)]
+pub fn from_pod(ctx: &TcContext) -> i32 {
+    // SAFETY: the program's own context. A call that succeeds does not return.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_FROM_POD) };
+    TC_ACT_SHOT
+}
+
+/// What a tapped pod sends; without a program it passes uncounted.
+#[inline(always)]
+pub fn tap_tx(ctx: &TcContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_TAP_TX) };
+    TC_ACT_UNSPEC
+}
+
+/// What a tapped pod gets; without a program it passes uncounted.
+#[inline(always)]
+pub fn tap_rx(ctx: &TcContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_TAP_RX) };
+    TC_ACT_UNSPEC
+}
