@@ -6,13 +6,16 @@ use plexus_cni::args::CniArgs;
 use plexus_cni::config::{NetworkConfigList, PluginConfig};
 use plexus_cni::json::Object;
 use plexus_cni::{CniError, CniResult};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Request;
 use crate::delegate::ExecCall;
 use crate::fault;
 use crate::plugin::{Plugin, PluginCall, Sandbox, native};
 use crate::record::{Attachment, Owner, PortRecord};
+
+/// The key under which GC gets the attachments that the runtime still knows.
+const VALID_ATTACHMENTS: &str = "cni.dev/valid-attachments";
 
 /// The chain of one attachment.
 pub(super) struct Chain<'a> {
@@ -195,9 +198,12 @@ impl<'a> Chain<'a> {
         if self.list.disable_gc {
             return Ok(());
         }
+        let listed: Vec<Value> =
+            valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
         let mut first = Ok(());
         for plugin in &self.list.plugins {
-            let config = self.config(plugin, None);
+            let mut config = self.config(plugin, None);
+            config.0.insert(VALID_ATTACHMENTS.into(), listed.clone().into());
             let outcome = match self.native(plugin) {
                 Some(native) => native.gc(&self.call(&config, None, None), valid),
                 None => self.exec("GC", plugin, &config.0).map(drop),

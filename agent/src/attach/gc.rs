@@ -53,8 +53,9 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
             outcome = Err(join(outcome, error));
         }
     }
-    if !request.is_meta() {
-        let attachment = plan::single(request)?;
+    // What no record knows is for the plugins to find; of a pod's own networks the runtime's config says nothing.
+    for attachment in plan::for_status(request)? {
+        let valid = with_recorded(request, &attachment.network, &valid);
         if let Err(error) = Chain::new(request, "", &attachment, None).and_then(|chain| chain.gc(&valid)) {
             outcome = Err(join(outcome, error));
         }
@@ -79,4 +80,18 @@ fn complete(request: &Request<'_>) -> HashSet<(String, String)> {
         ours.map(|attachment| (record.container_id.clone(), asked_for(attachment).to_owned())).collect()
     };
     records.iter().flat_map(|record| of_record(record)).collect()
+}
+
+/// `valid`, and what records hold of this network, whoever asked for it: a pod's annotation may name it, too.
+fn with_recorded(request: &Request<'_>, network: &str, valid: &[(String, String)]) -> Vec<(String, String)> {
+    let mut all = valid.to_vec();
+    for record in request.agent.records.all() {
+        for attachment in record.attachments.iter().filter(|attachment| attachment.network == network) {
+            let held = (record.container_id.clone(), attachment.ifname.clone());
+            if !all.contains(&held) {
+                all.push(held);
+            }
+        }
+    }
+    all
 }

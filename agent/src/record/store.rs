@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use plexus_cni::{CniError, Code};
 
 use super::{RECORD_VERSION, Record};
+use crate::fault;
 
 /// All records of this node.
 pub struct RecordStore {
@@ -106,7 +107,10 @@ fn write_atomically(path: &Path, text: &[u8]) -> std::io::Result<()> {
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text)?;
     file.sync_data()?;
-    fs::rename(&temporary, path)
+    fault::point();
+    fs::rename(&temporary, path)?;
+    fault::point();
+    Ok(())
 }
 
 fn remove(path: &Path) -> Result<(), CniError> {

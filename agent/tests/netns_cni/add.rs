@@ -86,7 +86,10 @@ fn c050_routes_have_the_metrics_and_tables_of_the_result() {
     let full = route("10.9.0.0/16");
     assert_eq!((&full["gateway"], &full["metric"]), (&json!("10.1.0.9"), &json!(50)));
     assert_eq!(full["metrics"], json!([{"mtu": 1400, "advmss": 1360}]));
-    assert_eq!((&route("10.8.0.0/16")["table"], &route("10.8.0.0/16")["gateway"]), (&json!("100"), &json!("10.1.0.1")));
+    assert_eq!(
+        (&route("10.8.0.0/16")["table"], &route("10.8.0.0/16")["gateway"]),
+        (&json!("100"), &json!("10.1.0.1"))
+    );
     succeeded(&node.check(&pod, "net1", &config, &result));
 }
 
@@ -192,11 +195,15 @@ fn c051_dns_of_config_or_ipam_is_passed_out_unchanged() {
     let own = with(macvlan(), "dns", dns.clone());
     assert_eq!(succeeded(&node.add(&pods[0], "net1", &own))["dns"], dns);
     let resolv_conf = node.host.dir().join("resolv.conf");
-    fs::write(&resolv_conf, "nameserver 10.1.0.53\ndomain lab\nsearch a.lab b.lab\noptions ndots:5\n").unwrap();
+    fs::write(&resolv_conf, "nameserver 10.1.0.53\ndomain lab\nsearch a.lab b.lab\noptions ndots:5\n")
+        .unwrap();
     let mut of_ipam = macvlan();
     of_ipam["ipam"]["resolvConf"] = json!(resolv_conf);
     let result = succeeded(&node.add(&pods[1], "net1", &of_ipam));
-    assert_eq!((&result["dns"]["nameservers"], &result["dns"]["search"]), (&dns["nameservers"], &dns["search"]));
+    assert_eq!(
+        (&result["dns"]["nameservers"], &result["dns"]["search"]),
+        (&dns["nameservers"], &dns["search"])
+    );
 }
 
 #[test]

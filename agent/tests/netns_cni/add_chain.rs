@@ -50,7 +50,11 @@ fn c053_c054_c056_a_chained_plugin_loses_nothing_of_the_result() {
     succeeded(&node.del(&pod, "net1", &limit));
     assert_eq!(succeeded(&node.add(&pod, "net1", &limit)), result);
     failed(
-        &node.add(&node.pod("b"), "net1", &json!({"cniVersion": "1.1.0", "name": "lan", "type": "bandwidth"})),
+        &node.add(
+            &node.pod("b"),
+            "net1",
+            &json!({"cniVersion": "1.1.0", "name": "lan", "type": "bandwidth"}),
+        ),
         Code::InvalidConfig,
     );
     succeeded(&node.del(&pod, "net1", &limit));

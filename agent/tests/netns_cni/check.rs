@@ -97,7 +97,8 @@ fn c091_check_finds_a_detached_program_and_a_lost_limit() {
         let text = after(&node, &config, |_| {
             // A link without its last pin is detached by the kernel.
             let since = Inventory::take(&node.host).unwrap().since(&bare);
-            let links = since.iter().filter(|thing| thing.kind == Kind::Pin && thing.name.contains("/links/port"));
+            let links =
+                since.iter().filter(|thing| thing.kind == Kind::Pin && thing.name.contains("/links/port"));
             assert!(links.map(|link| fs::remove_file(&link.name).unwrap()).count() > 0);
         });
         assert!(text.contains("does not run our program") || text.contains("no port"), "{text}");

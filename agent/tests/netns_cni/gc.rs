@@ -72,7 +72,9 @@ fn c112_c121_no_list_or_only_the_misnamed_one_is_an_error_that_removes_nothing()
         succeeded(&node.add(&pod, "eth0", &config));
         let before = snapshot::take(&node.host, &[&pod]);
         let misnamed = with(config.clone(), "cni.dev/attachments", json!([]));
-        for wrong in [config.clone(), misnamed, with(config.clone(), "cni.dev/valid-attachments", Value::Null)] {
+        for wrong in
+            [config.clone(), misnamed, with(config.clone(), "cni.dev/valid-attachments", Value::Null)]
+        {
             failed(&node.ask(Command::Gc, &wrong), Code::InvalidConfig);
         }
         assert_eq!(snapshot::take(&node.host, &[&pod]), before);
@@ -95,7 +97,8 @@ printf '{"cniVersion":"1.1.0","ips":[{"address":"10.77.0.%s/24"}]}' "$(cat /proc
     for pod in &pods {
         succeeded(&node.add(pod, "net1", &config));
     }
-    let text = failed(&node.ask(Command::Gc, &valid(config.clone(), &[(&pods[0], "net1")])), Code::Other(780));
+    let text =
+        failed(&node.ask(Command::Gc, &valid(config.clone(), &[(&pods[0], "net1")])), Code::Other(780));
     for pod in &pods[1..] {
         assert!(text.contains(&format!("{} stays", pod.container_id)), "{text}");
         assert!(link(&pod.netns, "net1").is_none());

@@ -8,7 +8,8 @@ use crate::support::{Node, config, failed, fastpath, macvlan, meta, snapshot, su
 
 /// The config with room for two addresses.
 fn small(mut config: Value) -> Value {
-    config["ipam"]["ranges"] = json!([[{"subnet": "10.6.0.0/29", "rangeStart": "10.6.0.2", "rangeEnd": "10.6.0.3"}]]);
+    config["ipam"]["ranges"] =
+        json!([[{"subnet": "10.6.0.0/29", "rangeStart": "10.6.0.2", "rangeEnd": "10.6.0.3"}]]);
     config
 }
 
@@ -57,7 +58,9 @@ fn c102_c106_an_exhausted_range_is_told_with_its_holders_and_calls_are_still_tri
             failed(&node.add(&pods[2], "eth0", &config), Code::RangeExhausted),
         ];
         for text in told {
-            for part in ["10.6.0.2", "10.6.0.3", &*pods[0].container_id, &*pods[1].container_id, "eth0", network] {
+            for part in
+                ["10.6.0.2", "10.6.0.3", &*pods[0].container_id, &*pods[1].container_id, "eth0", network]
+            {
                 assert!(text.contains(part), "{part} is not in {text}");
             }
         }
@@ -81,7 +84,9 @@ fn c103_the_delegates_are_asked_and_their_error_is_told() {
     let foreign = node.plugin("vendor", r#"printf '{"code":51,"msg":"no device"}'; exit 1"#);
     let single = with(macvlan(), "ipam", json!({"type": "poor-ipam"}));
     let config = meta(json!({"cniVersion": "1.1.0", "name": "n", "type": "vendor"}));
-    for (config, told) in [(single.clone(), "out of addresses"), (meta(single), "out of addresses"), (config, "no device")] {
+    for (config, told) in
+        [(single.clone(), "out of addresses"), (meta(single), "out of addresses"), (config, "no device")]
+    {
         let text = failed(&node.ask(Command::Status, &config), Code::Unavailable);
         assert!(text.contains(told), "{text}");
     }

@@ -116,28 +116,28 @@ impl Node {
     pub(crate) fn leases(&self, network: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.host.leases_dir().join(network)) else { return Vec::new() };
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut leases: Vec<String> =
-            names.filter(|name| name.parse::<std::net::IpAddr>().is_ok()).collect();
+        let mut leases: Vec<String> = names.filter(|name| name.parse::<std::net::IpAddr>().is_ok()).collect();
         leases.sort();
         leases
     }
 
     /// What is left on the host that was not there before plexusd: links, stations, leases, pins, records, spooled
-    /// DELs, processes, packet filter tables. Empty maps are kept for the next plexusd.
+    /// DELs, processes, packet filter tables. What the next plexusd uses
+    /// again does not count: empty maps, the bridge.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let since = Inventory::take(&self.host).unwrap().since(&self.before).into_iter();
         let own = format!("{} ", self.plexusd.pid());
         let of_the_node = |kind: Kind, name: &str| match kind {
-            Kind::Pin => name.contains("/maps/"),
+            Kind::Pin => name.contains("/maps/") || name.ends_with("/programs"),
+            // The reference's contract: a bridge outlives its attachments.
+            Kind::Interface => name == "cni0",
             Kind::Process => name.starts_with(&own),
             _ => false,
         };
         let left = since.filter(|thing| !of_the_node(thing.kind, &thing.name));
         let mut left: Vec<String> = left.map(|thing| thing.to_string()).collect();
         let stations = stations(&self.host).into_iter();
-        left.extend(
-            stations.filter(|one| !self.stations.contains(one)).map(|one| format!("station {one}")),
-        );
+        left.extend(stations.filter(|one| !self.stations.contains(one)).map(|one| format!("station {one}")));
         left
     }
 

@@ -62,7 +62,8 @@ pub(crate) fn ipam_body(address: &str) -> String {
 }
 
 /// Prints the result of the chain so far on ADD, as a chained plugin without a wish of its own.
-pub(crate) const PASS_ON: &str = r#"[ "$CNI_COMMAND" = ADD ] && printf '%s' "$config" | sed 's/.*"prevResult":\({.*}\)}$/\1/'; exit 0"#;
+pub(crate) const PASS_ON: &str =
+    r#"[ "$CNI_COMMAND" = ADD ] && printf '%s' "$config" | sed 's/.*"prevResult":\({.*}\)}$/\1/'; exit 0"#;
 /// Fails on ADD with an error object of its own.
 pub(crate) const REFUSE_ADD: &str = r#"[ "$CNI_COMMAND" = ADD ] || exit 0
 printf '{"cniVersion":"1.1.0","code":777,"msg":"no luck","details":"on purpose"}'; exit 1"#;
