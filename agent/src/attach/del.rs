@@ -1,6 +1,6 @@
 //! DEL: everything that the record knows, in reverse; what is unknown is a success.
 
-use plexus_cni::CniError;
+use plexus_cni::{CniError, Code};
 
 use super::chain::{Chain, join};
 use super::plan;
@@ -73,5 +73,13 @@ fn without_record(request: &Request<'_>) -> Result<(), CniError> {
         return Ok(());
     }
     let Ok(attachment) = plan::single(request) else { return Ok(()) };
-    Chain::new(request, &request.call.container_id, &attachment, request.sandbox.as_ref())?.del(None)
+    let chain = Chain::new(request, &request.call.container_id, &attachment, request.sandbox.as_ref());
+    match chain.and_then(|chain| chain.del(None)) {
+        // ADD refuses such a config too, so there is nothing: a pod must not hang over it (C079).
+        Err(error) if matches!(error.code, Code::InvalidConfig | Code::UnsupportedField | Code::Decoding) => {
+            tracing::warn!(network = attachment.network, %error, "DEL of what was never added");
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }

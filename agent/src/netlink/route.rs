@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
@@ -16,14 +16,11 @@ use super::address::family;
 use super::{Link, Netlink, NetlinkError};
 
 impl Netlink {
-    /// Adds a route over a link; one that exists already is a success.
+    /// Adds a route over a link; one that exists already is a success. To a destination that another link leads to it
+    /// is put in front, as the reference plugins do it (`netlink.RouteAddEcmp`: NLM_F_CREATE without NLM_F_EXCL).
     pub fn add_route(&self, index: u32, route: &Route) -> Result<(), NetlinkError> {
         let what = || describe("add", index, route);
-        match self.acknowledged(
-            what,
-            RouteNetlinkMessage::NewRoute(message(index, route)),
-            NLM_F_CREATE | NLM_F_EXCL,
-        ) {
+        match self.acknowledged(what, RouteNetlinkMessage::NewRoute(message(index, route)), NLM_F_CREATE) {
             Err(error) if error.errno == Errno::EEXIST => Ok(()),
             outcome => outcome,
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use plexus_agent::lab::Runtime;
 use plexus_agent::lab::skip::skipped;
 use plexus_cni::Code;
 use serde_json::{Value, json};
@@ -171,4 +172,27 @@ fn results_of_old_plugins_are_understood() {
     let status: Value = crate::meta::network_status(&node);
     assert_eq!((&status[0]["ips"], &status[0]["gateway"]), (&json!(["10.7.0.2"]), &json!(["10.7.0.1"])));
     succeeded(&node.del(&pod, "eth0", &config));
+}
+
+#[test]
+fn c050_a_second_default_route_stands_where_the_reference_puts_it() {
+    let test = "c050_a_second_default_route_stands_where_the_reference_puts_it";
+    if !require_reference_plugins(test, &["macvlan", "host-local"]) {
+        return;
+    }
+    let Some(node) = Node::start() else { return };
+    let reference = std::env::var("CNI_REFERENCE_BIN").unwrap_or_else(|_| "/usr/lib/cni".into());
+    let runtimes = [node.runtime.clone(), Runtime::of_plugin(&Path::new(&reference).join("macvlan"))];
+    let orders = runtimes.map(|runtime| {
+        let pod = node.pod(runtime.plugin.file_name().unwrap().to_str().unwrap());
+        for (ifname, subnet) in [("net1", "10.11.0.0/24"), ("net2", "10.12.0.0/24")] {
+            let mut config = with(macvlan(), "cniVersion", json!("1.0.0"));
+            config["name"] = json!(format!("{ifname}-of-{}", pod.name));
+            config["ipam"]["ranges"] = json!([[{"subnet": subnet}]]);
+            succeeded(&runtime.add(&pod, ifname, &config).unwrap());
+        }
+        default_routes(&pod.netns).iter().map(|route| route["dev"].clone()).collect::<Vec<_>>()
+    });
+    assert_eq!(orders[0].len(), 2);
+    assert_eq!(orders[0], orders[1]);
 }
