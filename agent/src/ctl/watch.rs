@@ -45,7 +45,11 @@ fn rates(answer: &Value, before: &mut HashMap<u64, (u64, u64)>, elapsed: Duratio
         let per_second = |now: u64, last: u64| u128::from(now.saturating_sub(last)) * 1000 / millis;
         let (packets, bits) = (per_second(now.0, last.0), per_second(now.1, last.1) * 8);
         if packets > 0 {
-            lines.push(format!("port {port}: {packets} packets/s, {:.3} Mbit/s", bits as f64 / 1e6));
+            lines.push(format!(
+                "port {port}: {packets} packets/s, {}.{:03} Mbit/s",
+                bits / 1_000_000,
+                bits / 1_000 % 1_000
+            ));
         }
     }
     lines

@@ -1,5 +1,7 @@
 //! The data plane's side of an attachment: a port made, compared, removed.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use plexus_cni::{CniError, Code};
 
 use super::PluginCall;
@@ -16,8 +18,12 @@ impl PluginCall<'_> {
     /// Compares the port's programs with what was put in place (C091).
     pub(super) fn check_port(&self) -> Result<(), CniError> {
         let Some(id) = self.port_id else { return Ok(()) };
-        let state = self.agent.datapath.port_state(id)?;
-        match state.hooks.iter().find(|hook| !hook.ours) {
+        let is_inside = self.port.is_some_and(|port| port.kind == PortKind::PodTap);
+        let state = match self.sandbox.filter(|_| is_inside) {
+            Some(sandbox) => self.agent.datapath.port_state_in(id, sandbox.netns.as_fd())?,
+            None => self.agent.datapath.port_state(id)?,
+        };
+        match state.hooks.iter().find(|hook| !hook.is_healthy()) {
             None if !state.hooks.is_empty() => Ok(()),
             None => Err(CniError::new(
                 Code::CheckFailed,
@@ -40,7 +46,7 @@ impl PluginCall<'_> {
 
 impl PortRecord {
     /// The port as the data plane takes it; `netns` is needed where the programs sit inside the pod.
-    pub fn spec<'a>(&self, netns: Option<std::os::fd::BorrowedFd<'a>>) -> PortSpec<'a> {
+    pub fn spec<'a>(&self, netns: Option<BorrowedFd<'a>>) -> PortSpec<'a> {
         PortSpec {
             id: self.id,
             kind: match self.kind {

@@ -65,7 +65,7 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
     match agent.datapath.port_state(port.id) {
         Ok(state) => {
             for hook in &state.hooks {
-                if hook.ours {
+                if hook.is_healthy() {
                     let why = hook.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                     find(Severity::Ok, format!("{} runs as {}{why}", hook.name, hook.mode));
                 } else {
