@@ -44,9 +44,8 @@ pub(super) fn everything(
     if !of_the_node.is_empty() {
         let bridges = of_the_node.iter().filter(|thing| thing.kind == Kind::Interface).count();
         let maps = of_the_node.len() - bridges;
-        screen.note(&format!(
-            "kept for the next plexusd: {maps} pinned maps without ports, {bridges} bridges"
-        ));
+        screen
+            .note(&format!("kept for the next plexusd: {maps} pinned maps without ports, {bridges} bridges"));
     }
     report.leftovers = shown;
     Ok(())
