@@ -134,7 +134,7 @@ fn a_restart_needs_no_way_into_a_tapped_pod() {
         pod.reaches(&outside, outside.v4());
         let after = datapath.counters(1).expect("counters");
         assert!(after.rx_packets > before.rx_packets && after.tx_packets > before.tx_packets, "{after:?}");
-        let state = datapath.port_state_in(1, pod.netns.as_fd()).expect("state");
+        let state = datapath.port_state_in(1, pod.control.as_fd()).expect("state");
         assert!(state.is_healthy(), "{state:?}");
     }
 }
