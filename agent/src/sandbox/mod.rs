@@ -16,6 +16,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType};
 
+use crate::fault;
+
 pub use descriptors::receive;
 pub use socket::{enable_gro, netlink_socket};
 
@@ -53,6 +55,8 @@ pub fn within<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -
                 Ok(work())
             })
             .map_err(|error| SandboxError::Thread(error.to_string()))?;
-        thread.join().map_err(|_| SandboxError::Thread("it panicked".into()))?
+        let outcome = thread.join().map_err(|_| SandboxError::Thread("it panicked".into()))?;
+        fault::point();
+        outcome
     })
 }

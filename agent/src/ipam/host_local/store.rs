@@ -21,6 +21,7 @@ use super::data_dir::DataDir;
 use super::lock::Lock;
 use super::owner::Owner;
 use super::range::parse_address;
+use crate::fault;
 
 /// Mode of reservations, as the reference plugin's.
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o600);
@@ -128,6 +129,7 @@ impl Store {
             Err(Errno::EEXIST) => return Ok(false),
             Err(errno) => return Err(self.fail("created", &name, &errno)),
         };
+        fault::point();
         File::from(file).write_all(owner.content().as_bytes()).map_err(|error| {
             let failed = self.fail("written", &name, &error);
             match self.release(&name) {
@@ -135,6 +137,7 @@ impl Store {
                 Err(second) => failed.because(format!("{error}; then {second}")),
             }
         })?;
+        fault::point();
         Ok(true)
     }
 
@@ -163,7 +166,9 @@ impl Store {
         let (mut file, text) = (File::from(file), address.to_string());
         file.write_all(text.as_bytes())
             .and_then(|()| file.set_len(text.len() as u64))
-            .map_err(|error| self.fail("written", &name, &error))
+            .map_err(|error| self.fail("written", &name, &error))?;
+        fault::point();
+        Ok(())
     }
 
     fn fail(&self, what: &str, name: &str, why: &dyn std::error::Error) -> CniError {
