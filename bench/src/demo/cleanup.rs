@@ -44,18 +44,18 @@ pub(super) fn everything(
     if !of_the_node.is_empty() {
         let bridges = of_the_node.iter().filter(|thing| thing.kind == Kind::Interface).count();
         let maps = of_the_node.len() - bridges;
-        screen.note(&format!(
-            "kept for the next plexusd: {maps} pinned maps without entries, {bridges} bridges"
-        ));
+        screen
+            .note(&format!("kept for the next plexusd: {maps} pinned maps without ports, {bridges} bridges"));
     }
     report.leftovers = shown;
     Ok(())
 }
 
-/// Maps without entries and the default bridge belong to the node, not to a pod; the next plexusd uses them.
+/// Maps without ports, the programs that they lead to and the default bridge belong to the node, not to a pod; the next
+/// plexusd uses them.
 fn belongs_to_the_node(thing: &Thing) -> bool {
     match thing.kind {
-        Kind::Pin => thing.name.contains("/maps/"),
+        Kind::Pin => thing.name.contains("/maps/") || thing.name.ends_with("/programs"),
         Kind::Interface => thing.name == "cni0",
         _ => false,
     }
