@@ -1,7 +1,6 @@
 //! At the start: make the data plane what the records say.
 
 use std::collections::BTreeSet;
-use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use plexus_cni::env::Command;
@@ -119,6 +118,6 @@ fn restore(
         PortKind::PodTap if is_lost => record.netns.as_ref().and_then(|known| Sandbox::reopen(host, known)),
         _ => None,
     };
-    let netns = sandbox.as_ref().map(|sandbox| sandbox.netns.as_fd());
-    agent.datapath.restore_port(&port.spec(netns)).map_err(Into::into)
+    let socket = sandbox.as_ref().map(Sandbox::control);
+    agent.datapath.restore_port(&port.spec(socket)).map_err(Into::into)
 }

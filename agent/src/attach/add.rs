@@ -10,7 +10,6 @@ use super::default_route;
 use super::del;
 use super::plan;
 use super::request::Request;
-use crate::fault;
 use crate::record::{Attachment, Owner, PodRef, RECORD_VERSION, Record};
 
 /// Attaches what the call means; the answer is the result for the runtime.
@@ -22,11 +21,7 @@ pub(super) fn add(request: &Request<'_>) -> Result<Value, CniError> {
     plan::reserve_ports(request, &mut planned.attachments)?;
     record.attachments.extend(planned.attachments);
     record.pod = planned.pod.or(record.pod);
-    let intended = validate(request, &record, first).and_then(|()| {
-        request.agent.records.put(record.clone())?;
-        fault::point();
-        Ok(())
-    });
+    let intended = validate(request, &record, first).and_then(|()| request.agent.records.put(record.clone()));
     let outcome = intended
         .map_err(|error| Failure { error, is_clean: true })
         .and_then(|()| attach(request, &mut record, first, &planned.default_routes));
@@ -34,7 +29,6 @@ pub(super) fn add(request: &Request<'_>) -> Result<Value, CniError> {
         Ok(()) => {
             let result = result(request, &record, first)?;
             request.agent.records.put(record)?;
-            fault::point();
             Ok(result)
         }
         Err(failure) => Err(forget(request, record, first, failure)),

@@ -6,13 +6,16 @@ use plexus_cni::args::CniArgs;
 use plexus_cni::config::{NetworkConfigList, PluginConfig};
 use plexus_cni::json::Object;
 use plexus_cni::{CniError, CniResult};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Request;
 use crate::delegate::ExecCall;
 use crate::fault;
 use crate::plugin::{Plugin, PluginCall, Sandbox, native};
 use crate::record::{Attachment, Owner, PortRecord};
+
+/// The key under which GC gets the attachments that the runtime still knows.
+const VALID_ATTACHMENTS: &str = "cni.dev/valid-attachments";
 
 /// The chain of one attachment.
 pub(super) struct Chain<'a> {
@@ -189,9 +192,12 @@ impl<'a> Chain<'a> {
         if self.list.disable_gc {
             return Ok(());
         }
+        let listed: Vec<Value> =
+            valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
         let mut first = Ok(());
         for plugin in &self.list.plugins {
-            let config = self.config(plugin, None);
+            let mut config = self.config(plugin, None);
+            config.0.insert(VALID_ATTACHMENTS.into(), listed.clone().into());
             let outcome = match self.native(plugin) {
                 Some(native) => native.gc(&self.call(&config, None, None), valid),
                 None => self.exec("GC", plugin, &config.0).map(drop),
@@ -215,7 +221,8 @@ impl<'a> Chain<'a> {
         chosen(plugin).filter(|native| native.creates_interface() || interface_is_ours())
     }
 
-    /// What the plugin reads: of a single call the config as it came, of a chain the request made from it.
+    /// What the plugin reads: of a single call the config as it came at ADD with the result so far, of a chain the
+    /// request made from it.
     fn config(&self, plugin: &PluginConfig, previous: Option<&CniResult>) -> PluginConfig {
         let previous = previous.map(|result| result.to_value(self.list.version));
         match self.attachment.owner {

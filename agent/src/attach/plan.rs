@@ -10,6 +10,7 @@ use plexus_cni::meta::MetaConfig;
 use plexus_cni::nad::NetworkAttachmentDefinition;
 use plexus_cni::plan::{PlannedAttachment, plan};
 use plexus_cni::pod::Pod;
+use plexus_cni::wire::CniCall;
 use plexus_cni::{CniError, Code};
 use serde_json::{Value, json};
 
@@ -68,13 +69,15 @@ pub(super) fn release_ports(request: &Request<'_>, attachments: &[Attachment]) {
     attachments.iter().filter_map(Attachment::own_port_id).for_each(|id| request.agent.ports.give_back(id));
 }
 
-/// The attachments that a STATUS asks about: a pod's selection is not known then.
+/// The attachments that STATUS and GC ask about: a pod's selection is not known then.
 pub(super) fn for_status(request: &Request<'_>) -> Result<Vec<Attachment>, CniError> {
     if !request.is_meta() {
         return Ok(vec![single(request)?]);
     }
     let config = MetaConfig::parse(&request.call.config)?;
-    let planned = plan(&config, None, &Networks { request, config: &config }, request.call)?;
+    // These verbs are about no interface, but a plan needs a name.
+    let call = CniCall { ifname: "eth0".into(), ..request.call.clone() };
+    let planned = plan(&config, None, &Networks { request, config: &config }, &call)?;
     Ok(planned.attachments.into_iter().map(|planned| of_meta(request, &config, planned)).collect())
 }
 

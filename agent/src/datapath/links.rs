@@ -20,6 +20,7 @@ use super::{
     pins::Pins,
     sys,
 };
+use crate::fault;
 
 /// Whose program runs on a device now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,9 @@ fn pin(link: FdLink, pins: &Pins, name: LinkName) -> Result<()> {
         path: path.clone(),
         source: io::Error::other(error),
     };
-    link.pin(&path).map(|_| ()).map_err(failed)
+    link.pin(&path).map_err(failed)?;
+    fault::point();
+    Ok(())
 }
 
 fn remove(path: PathBuf) -> Result<()> {

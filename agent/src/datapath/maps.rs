@@ -17,6 +17,7 @@ use super::{
     pins::Pins,
     sys,
 };
+use crate::fault;
 
 /// Every map of a generation and its entries per port; 0 where the object says how many.
 pub const MAPS: [(&str, u32); 9] = [
@@ -86,7 +87,9 @@ impl<V: Pod> Table<V> {
     }
 
     pub(super) fn set(&mut self, index: u32, value: V) -> Result<()> {
-        self.map.set(index, value, 0).map_err(map_error(self.name, "change"))
+        self.map.set(index, value, 0).map_err(map_error(self.name, "change"))?;
+        fault::point();
+        Ok(())
     }
 }
 
@@ -110,7 +113,9 @@ impl<K: Pod, V: Pod> Index<K, V> {
     }
 
     pub(super) fn set(&mut self, key: &K, value: &V) -> Result<()> {
-        self.map.insert(key, value, 0).map_err(map_error(self.name, "change"))
+        self.map.insert(key, value, 0).map_err(map_error(self.name, "change"))?;
+        fault::point();
+        Ok(())
     }
 
     /// Removes an entry; a missing one is fine.
@@ -175,7 +180,9 @@ pub(super) struct Devices {
 
 impl Devices {
     pub(super) fn set(&mut self, port: u32, ifindex: u32) -> Result<()> {
-        self.map.set(port, ifindex, None, 0).map_err(map_error("DEVICES", "change"))
+        self.map.set(port, ifindex, None, 0).map_err(map_error("DEVICES", "change"))?;
+        fault::point();
+        Ok(())
     }
 
     /// Whether the port's entry leads to this device.

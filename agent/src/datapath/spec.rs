@@ -81,7 +81,7 @@ pub enum PortKind {
     },
     /// Counted and policed at the veth's host end (bridge).
     HostTap,
-    /// Counted and policed at the device inside the pod (macvlan); `PortSpec::netns` is required.
+    /// Counted and policed at the device inside the pod (macvlan); `PortSpec::socket` is required.
     PodTap,
 }
 
@@ -153,8 +153,9 @@ pub struct PortSpec<'a> {
     pub ingress: Option<PolicerSpec>,
     /// Limit from the pod.
     pub egress: Option<PolicerSpec>,
-    /// The pod's network namespace; needed for `PortKind::PodTap` only.
-    pub netns: Option<BorrowedFd<'a>>,
+    /// A NETLINK_ROUTE socket that was opened in the pod's network namespace; needed for `PortKind::PodTap` only, so
+    /// that nothing has to enter the pod.
+    pub socket: Option<BorrowedFd<'a>>,
 }
 
 impl PortSpec<'_> {

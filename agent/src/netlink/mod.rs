@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 pub use dad::DadState;
 pub use link::{Link, LinkPlan, MacvlanMode};
 
-use crate::sandbox;
+use crate::{fault, sandbox};
 
 /// What the kernel refused, and why.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -118,7 +118,9 @@ impl Netlink {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<(), NetlinkError> {
-        self.request(what, message, flags | NLM_F_ACK).map(drop)
+        self.request(what, message, flags | NLM_F_ACK)?;
+        fault::point();
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::NftError;
+use crate::fault;
 
 /// Output kept from one run, in bytes; 10,000 elements stay below.
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
@@ -19,7 +20,9 @@ const ERRORS_SHOWN: usize = 3;
 
 /// Runs a script as one transaction and returns what it printed.
 pub(super) fn run(script: &str, deadline: Duration) -> Result<String, NftError> {
-    run_by(Command::new("nft").args(["-f", "-"]), script, deadline)
+    let output = run_by(Command::new("nft").args(["-f", "-"]), script, deadline)?;
+    fault::point();
+    Ok(output)
 }
 
 fn run_by(program: &mut Command, script: &str, deadline: Duration) -> Result<String, NftError> {

@@ -50,14 +50,17 @@ impl PluginCall<'_> {
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(IpamResult { ips: Vec::new(), routes: Vec::new(), dns: Dns::default() }),
             Some(Some(ipam)) => ipam.add(&self.ipam_request()),
-            Some(None) => {
-                let result = CniResult::from_value(&self.ipam_exec("ADD")?, "IPAM result")?;
-                if result.ips.is_empty() {
-                    return Err(CniError::new(Code::DelegateFailed, "the IPAM plugin returned no address"));
-                }
-                Ok(IpamResult { ips: result.ips, routes: result.routes, dns: result.dns })
-            }
+            // Whatever a foreign plugin did before it failed, its DEL undoes (C058).
+            Some(None) => self.foreign_ipam_add().map_err(|error| self.undone(error, self.ipam_del())),
         }
+    }
+
+    fn foreign_ipam_add(&self) -> Result<IpamResult, CniError> {
+        let result = CniResult::from_value(&self.ipam_exec("ADD")?, "IPAM result")?;
+        if result.ips.is_empty() {
+            return Err(CniError::new(Code::DelegateFailed, "the IPAM plugin returned no address"));
+        }
+        Ok(IpamResult { ips: result.ips, routes: result.routes, dns: result.dns })
     }
 
     /// Releases what IPAM gave.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use plexus_abi::PORT_IFINDEX_BASE;
 use plexus_cni::args::CniArgs;
 use plexus_cni::config::PluginConfig;
 use plexus_cni::json::{self, Object};
@@ -115,6 +116,14 @@ impl<'a> PluginCall<'a> {
                 format_mac(link.mac)
             ))),
         }
+    }
+
+    /// Whether the link with this index belongs to an attachment that a record knows, so not to a lost one.
+    pub fn is_recorded(&self, index: u32) -> bool {
+        let port = index.checked_sub(PORT_IFINDEX_BASE);
+        let records = self.agent.records.all();
+        let mut attachments = records.iter().flat_map(|record| &record.attachments);
+        port.is_some() && attachments.any(|attachment| attachment.port_id == port)
     }
 
     /// The container's interface, which must be there.

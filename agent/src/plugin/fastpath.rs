@@ -254,7 +254,7 @@ fn result(
 
 /// Removes port, link, station and, with its last member, the network; every step is tried, the first error told.
 fn detach(call: &PluginCall<'_>, config: &Config) -> Result<(), CniError> {
-    let Some(id) = call.port_id else { return Ok(()) };
+    let Some(id) = call.port_id.map_or_else(|| lost_port(call), |id| Ok(Some(id)))? else { return Ok(()) };
     let port = call.remove_port();
     let link = call.host.delete_link(PORT_IFINDEX_BASE + id).map_err(CniError::from);
     let station = mac(call).and_then(|mac| match &config.uplink {
@@ -267,4 +267,16 @@ fn detach(call: &PluginCall<'_>, config: &Config) -> Result<(), CniError> {
     let remove = |network_id| call.agent.datapath.remove_network(network_id).map_err(Into::into);
     let network = call.agent.networks.leave(id, remove);
     port.and(link).and(station).and(network)
+}
+
+/// The port id of an attachment whose record is lost: the pod's end of the veth names the index of the host's.
+fn lost_port(call: &PluginCall<'_>) -> Result<Option<u32>, CniError> {
+    let Some(sandbox) = call.sandbox else { return Ok(None) };
+    let pod_end = sandbox.netlink.link_by_name(call.ifname)?.filter(|link| link.kind == "veth");
+    let Some(index) = pod_end.and_then(|link| link.parent).filter(|index| !call.is_recorded(*index)) else {
+        return Ok(None);
+    };
+    let id = index.checked_sub(PORT_IFINDEX_BASE);
+    let host_end = call.host.link_by_index(index)?;
+    Ok(id.filter(|id| host_end.is_some_and(|link| link.name == host_name(*id))))
 }

@@ -206,6 +206,7 @@ fn delete(call: &PluginCall<'_>) -> Result<(), CniError> {
         None => {
             if let Some(link) = sandbox.netlink.link_by_name(call.ifname)?
                 && link.kind == "macvlan"
+                && !call.is_recorded(link.index)
             {
                 sandbox.netlink.delete_link(link.index)?;
             }

@@ -12,6 +12,7 @@ use plexus_cni::{CniError, Code};
 
 use super::sync::Syncer;
 use super::{RECORD_VERSION, Record};
+use crate::fault;
 
 /// All records of this node.
 ///
@@ -149,7 +150,9 @@ fn write(path: &Path, text: &[u8]) -> std::io::Result<File> {
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text)?;
+    fault::point();
     fs::rename(&temporary, path)?;
+    fault::point();
     Ok(file)
 }
 

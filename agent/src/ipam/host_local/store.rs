@@ -21,6 +21,7 @@ use super::data_dir::DataDir;
 use super::lock::Lock;
 use super::owner::Owner;
 use super::range::parse_address;
+use crate::fault;
 
 /// Mode of reservations, as the reference plugin's.
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o600);
@@ -128,6 +129,7 @@ impl Store {
             Err(Errno::EEXIST) => return Ok(false),
             Err(errno) => return Err(self.fail("created", &name, &errno)),
         };
+        fault::point();
         File::from(file).write_all(owner.content().as_bytes()).map_err(|error| {
             let failed = self.fail("written", &name, &error);
             match self.release(&name) {
@@ -135,6 +137,7 @@ impl Store {
                 Err(second) => failed.because(format!("{error}; then {second}")),
             }
         })?;
+        fault::point();
         Ok(true)
     }
 
@@ -155,17 +158,17 @@ impl Store {
     /// Remembers the address that set `index` gave last.
     pub(super) fn set_last_reserved(&self, index: usize, address: IpAddr) -> Result<(), CniError> {
         let name = last_reserved_file(index);
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_TRUNC
-            | OFlag::O_CLOEXEC
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = openat(&self.dir, &*name, flags, FILE_MODE)
             .map_err(|errno| self.fail("opened for writing", &name, &errno))?;
-        File::from(file)
-            .write_all(address.to_string().as_bytes())
-            .map_err(|error| self.fail("written", &name, &error))
+        // Not O_TRUNC: ext4 writes a file that was truncated to nothing when it is closed, and the ADD would wait.
+        let (mut file, text) = (File::from(file), address.to_string());
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.set_len(text.len() as u64))
+            .map_err(|error| self.fail("written", &name, &error))?;
+        fault::point();
+        Ok(())
     }
 
     fn fail(&self, what: &str, name: &str, why: &dyn std::error::Error) -> CniError {

@@ -1,0 +1,26 @@
+//! The real shim and the real plexusd in throw-away hosts: what CNI and its users expect, sentence by sentence
+//! (`cNNN` are the numbers of docs/conformance.md).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests fail as tests do, and take what `json!` makes"
+)]
+
+mod support;
+
+mod add;
+mod add_chain;
+mod bad_input;
+mod bad_socket;
+mod check;
+mod crash;
+mod del;
+mod del_state;
+mod foreign;
+mod gc;
+mod meta;
+mod selection;
+mod sequence;
+mod status;
