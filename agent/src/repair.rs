@@ -56,7 +56,7 @@ fn del_of(record: &Record, attachment: &Attachment) -> CniCall {
     }
 }
 
-/// Compares records and data plane: ports that no record knows are removed, ports that are lost are built again.
+/// Compares records and data plane: ports that no ADD finished are removed, ports that are lost are built again.
 pub fn repair(agent: &Agent, host: &Netlink) {
     let records = agent.records.all();
     // A port of an ADD that was cut off has no record yet, and goes too: the runtime's DEL removes the rest.
@@ -68,8 +68,8 @@ pub fn repair(agent: &Agent, host: &Netlink) {
     let present = agent.datapath.ports().unwrap_or_default();
     for id in present.iter().copied().filter(|id| !known.contains(id)) {
         match agent.datapath.remove_port(id) {
-            Ok(()) => tracing::info!(port = id, "removed a port that no record knows"),
-            Err(error) => tracing::error!(port = id, %error, "a port that no record knows stays"),
+            Ok(()) => tracing::info!(port = id, "removed a port that no finished ADD made"),
+            Err(error) => tracing::error!(port = id, %error, "a port that no finished ADD made stays"),
         }
     }
     let networks = agent.networks.all();
@@ -79,6 +79,9 @@ pub fn repair(agent: &Agent, host: &Netlink) {
         {
             tracing::error!(network = network.id, %error, "a network that no record knows stays");
         }
+    }
+    if let Err(error) = agent.datapath.release_unused_uplinks() {
+        tracing::error!(%error, "programs stay on an uplink that no network uses");
     }
     for (id, key) in networks {
         if let Err(error) = restore_network(agent, host, id, &key) {

@@ -169,6 +169,11 @@ impl Datapath {
         self.lock().networks()
     }
 
+    /// Detaches from uplinks that no network uses: a process that died left them.
+    pub fn release_unused_uplinks(&self) -> Result<()> {
+        self.lock().release_unused_uplinks()
+    }
+
     /// Ends the move from another generation: what was added again goes on with this one's programs and its old
     /// counters, what was not is detached. Without another generation it does nothing, so call it at every start.
     pub fn finish_migration(&self) -> Result<()> {

@@ -158,6 +158,10 @@ impl Inner {
         Ok(())
     }
 
+    pub(super) fn release_unused_uplinks(&mut self) -> Result<()> {
+        self.pins.links()?.into_iter().try_for_each(|name| self.release_uplink(name.ifindex))
+    }
+
     pub(super) fn networks(&self) -> Result<Vec<NetworkState>> {
         let mut networks = Vec::new();
         for (id, config) in self.maps.networks.entries()? {
