@@ -96,10 +96,10 @@ fn counters(answer: &Value) -> String {
             text(&row["pod"]),
             text(&row["interface"]),
             text(&row["network"]),
-            text(&counters["rx_packets"]),
-            text(&counters["rx_bytes"]),
-            text(&counters["tx_packets"]),
-            text(&counters["tx_bytes"]),
+            text(&counters["rxPackets"]),
+            text(&counters["rxBytes"]),
+            text(&counters["txPackets"]),
+            text(&counters["txBytes"]),
             if drops.is_empty() { "0".into() } else { drops.join(" ") },
         ]);
     }

@@ -117,6 +117,7 @@ impl PortKind {
 
 /// Which spoofed frames of a fastpath pod are dropped. Taps only count and police.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Guard {
     /// Frames whose source MAC, ARP sender or neighbour discovery option is not the port's MAC.
     pub mac: bool,
@@ -127,6 +128,7 @@ pub struct Guard {
 
 /// A rate and a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PolicerSpec {
     /// Bits per second of Ethernet frames without FCS, 1 kbit/s to 400 Gbit/s; 0 means no policer.
     pub rate_bps: u64,

@@ -75,6 +75,12 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
                     );
                 }
             }
+            for problem in state.problems {
+                find(Severity::Broken, problem);
+            }
+            for note in state.notes {
+                find(Severity::Note, note);
+            }
             if state.hooks.is_empty() {
                 find(Severity::Broken, "the data plane has no program for it".into());
             }
