@@ -47,7 +47,7 @@ pub struct Run {
     #[arg(long, value_delimiter = ':', default_value = "/var/lib/cni/networks:/var/lib/cni:/run/cni")]
     ipam_data_dir: Vec<PathBuf>,
     /// Threads that do the blocking work; the kernel serialises most of it.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
 }
 

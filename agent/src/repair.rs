@@ -1,7 +1,6 @@
 //! At the start: make the data plane what the records say.
 
 use std::collections::BTreeSet;
-use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use plexus_cni::env::Command;
@@ -12,7 +11,7 @@ use plexus_cni::{CniError, Version};
 use serde_json::json;
 
 use crate::agent::Agent;
-use crate::datapath::{NetworkSpec, XdpChoice};
+use crate::datapath::NetworkSpec;
 use crate::delegate::NoShim;
 use crate::netlink::Netlink;
 use crate::plugin::Sandbox;
@@ -60,12 +59,14 @@ fn del_of(record: &Record, attachment: &Attachment) -> CniCall {
 /// Compares records and data plane: ports that no ADD finished are removed, ports that are lost are built again.
 pub fn repair(agent: &Agent, host: &Netlink) {
     let records = agent.records.all();
+    // A port of an ADD that was cut off has no record yet, and goes too: the runtime's DEL removes the rest.
     let known: BTreeSet<u32> = records
         .iter()
         .flat_map(|record| record.attachments.iter().filter_map(|attachment| attachment.port.as_ref()))
         .map(|port| port.id)
         .collect();
-    for id in agent.datapath.ports().unwrap_or_default().into_iter().filter(|id| !known.contains(id)) {
+    let present = agent.datapath.ports().unwrap_or_default();
+    for id in present.iter().copied().filter(|id| !known.contains(id)) {
         match agent.datapath.remove_port(id) {
             Ok(()) => tracing::info!(port = id, "removed a port that no finished ADD made"),
             Err(error) => tracing::error!(port = id, %error, "a port that no finished ADD made stays"),
@@ -89,7 +90,7 @@ pub fn repair(agent: &Agent, host: &Netlink) {
     }
     for record in records.iter().filter(|record| record.boot_id == agent.boot_id) {
         for port in record.attachments.iter().filter_map(|attachment| attachment.port.as_ref()) {
-            if let Err(error) = restore(agent, host, record, port) {
+            if let Err(error) = restore(agent, host, record, port, &present) {
                 tracing::error!(container = record.container_id, port = port.id, %error, "a port cannot be built again");
             }
         }
@@ -102,21 +103,24 @@ pub fn repair(agent: &Agent, host: &Netlink) {
 fn restore_network(agent: &Agent, host: &Netlink, id: u32, key: &NetworkKey) -> Result<(), CniError> {
     let uplink = key.uplink.as_deref().map(|name| host.link_by_name(name)).transpose()?.flatten();
     let uplink_ifindex = uplink.map(|uplink| uplink.index);
-    let spec = NetworkSpec { id, uplink_ifindex, vlan: key.vlan, xdp: XdpChoice::Auto };
+    let spec = NetworkSpec { id, uplink_ifindex, vlan: key.vlan, xdp: key.xdp };
     agent.datapath.upsert_network(&spec).map_err(Into::into)
 }
 
-fn restore(agent: &Agent, host: &Netlink, record: &Record, port: &PortRecord) -> Result<(), CniError> {
-    let is_whole = agent.datapath.port_state(port.id).is_ok_and(|state| {
-        state.problems.is_empty() && !state.hooks.is_empty() && state.hooks.iter().all(|hook| hook.ours)
-    });
-    if is_whole {
-        return Ok(());
-    }
+/// The programs inside pods are reached by way of the data plane's own map; only where the port is lost altogether must
+/// the pod be entered.
+fn restore(
+    agent: &Agent,
+    host: &Netlink,
+    record: &Record,
+    port: &PortRecord,
+    present: &[u32],
+) -> Result<(), CniError> {
+    let is_lost = !present.contains(&port.id);
     let sandbox = match port.kind {
-        PortKind::PodTap => record.netns.as_ref().and_then(|known| Sandbox::reopen(host, known)),
-        PortKind::HostTap | PortKind::Fastpath { .. } => None,
+        PortKind::PodTap if is_lost => record.netns.as_ref().and_then(|known| Sandbox::reopen(host, known)),
+        _ => None,
     };
-    agent.datapath.add_port(&port.spec(sandbox.as_ref().map(|sandbox| sandbox.netns.as_fd())))?;
-    Ok(())
+    let socket = sandbox.as_ref().map(Sandbox::control);
+    agent.datapath.restore_port(&port.spec(socket)).map_err(Into::into)
 }

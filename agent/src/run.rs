@@ -25,18 +25,24 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     drop(host);
     reconcile::start(&agent).context("cannot start the reconciler")?;
     let pool = Pool::start(&agent, workers).context("cannot start the workers")?;
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // One thread: it only passes messages on, and a hand-over to a second one would cost more than they do.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = server::listen(&socket)?;
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tracing::info!(socket = %socket.display(), "ready");
         tokio::select! {
-            () = server::run(listener, agent, pool) => {}
+            () = server::run(listener, Arc::clone(&agent), pool) => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         // The socket goes first: a shim that finds none keeps its DEL instead of waiting for a closed door.
         std::fs::remove_file(&socket).with_context(|| format!("cannot remove {}", socket.display()))
-    })
+    })?;
+    if agent.records.all().is_empty() {
+        // Nobody's packets depend on them: leave the node as it was found.
+        agent.datapath.remove_all().context("cannot remove the pins")?;
+    }
+    Ok(())
 }

@@ -49,7 +49,7 @@ impl Bench {
                 guard,
                 ingress: None,
                 egress: None,
-                netns: None,
+                socket: None,
             };
             datapath.add_port(&port).expect("port");
         }

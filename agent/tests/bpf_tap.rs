@@ -63,7 +63,7 @@ fn a_pod_tap_counts_a_macvlan_inside_its_pod() {
     let send = |text: &str| outside.send(pod.v4(), text);
     let receive = || outside.receive().expect("receive").len();
     count(&datapath, &pod, send, receive, outside.v4());
-    let state = datapath.port_state_in(1, pod.netns.as_fd()).expect("state");
+    let state = datapath.port_state_in(1, pod.control.as_fd()).expect("state");
     assert!(state.is_healthy() && state.hooks.iter().all(|hook| hook.attached == Some(true)), "{state:?}");
     let state = datapath.port_state(1).expect("state");
     assert!(state.is_healthy() && state.hooks.iter().all(|hook| hook.attached.is_none()), "{state:?}");
@@ -98,7 +98,7 @@ fn a_pod_tap_without_a_namespace_is_refused() {
     let pod = Machine::new(1);
     let error = rig
         .open()
-        .add_port(&PortSpec { netns: None, ..tap(1, &pod, PortKind::PodTap) })
+        .add_port(&PortSpec { socket: None, ..tap(1, &pod, PortKind::PodTap) })
         .expect_err("refused");
     assert!(error.to_string().contains("network namespace"), "{error}");
 }

@@ -106,19 +106,13 @@ impl<'a> Chain<'a> {
         port: Option<&PortRecord>,
     ) -> Result<(CniResult, Option<PortRecord>), CniError> {
         let config = self.config(plugin, previous);
-        match self.native(plugin) {
-            Some(native) => {
-                let attached = native.add(&self.call(&config, previous, port))?;
-                Ok((attached.result, attached.port))
-            }
-            None => {
-                let printed = self.exec("ADD", plugin, &config.0)?;
-                Ok((
-                    CniResult::from_value(&printed, &format!("result of plugin {}", plugin.plugin_type()))?,
-                    None,
-                ))
-            }
+        if let Some(native) = self.native(plugin) {
+            let attached = native.add(&self.call(&config, previous, port))?;
+            return Ok((attached.result, attached.port));
         }
+        let printed = self.exec("ADD", plugin, &config.0)?;
+        let result = CniResult::from_value(&printed, &format!("result of plugin {}", plugin.plugin_type()))?;
+        Ok((result, None))
     }
 
     /// Undoes the plugins before `failed`, and a foreign one that failed (C058), in reverse.

@@ -19,6 +19,14 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
     };
     let record = request.agent.records.get(&request.call.container_id);
     let record = record.ok_or_else(|| unknown(request))?;
+    let sandbox = request.sandbox()?;
+    if record.netns.as_ref().is_some_and(|known| !known.is_same(&sandbox.id)) {
+        return Err(CniError::new(
+            Code::CheckFailed,
+            format!("CNI_NETNS {} is another network namespace than at ADD", sandbox.id.path),
+        )
+        .because("the path was reused; the container that was attached has gone"));
+    }
     let mut found = false;
     for attachment in record.attachments.iter().filter(|attachment| plan::is_of(request, attachment)) {
         found = true;

@@ -18,13 +18,13 @@ pub fn network_file(conf_dir: &str, reference: &str) -> Result<Option<String>, C
     if reference.contains('/') {
         let path = Path::new(reference);
         let path = if path.is_dir() {
-            listing(path)?.into_iter().find(|path| !has_extension(path, "json"))
+            listing(path).into_iter().find(|path| !has_extension(path, "json"))
         } else {
             Some(path.to_owned())
         };
         return path.filter(|path| path.exists()).map(|path| read(&path)).transpose();
     }
-    for path in listing(Path::new(conf_dir))? {
+    for path in listing(Path::new(conf_dir)) {
         let Ok(text) = read(&path) else { continue };
         let Ok(config) = parse_object(text.as_bytes(), "CNI file") else { continue };
         if config.get("name").and_then(Value::as_str) == Some(reference) {
@@ -39,13 +39,13 @@ fn has_extension(path: &Path, wanted: &str) -> bool {
 }
 
 /// CNI files of a directory, by name; a directory that is not there has none.
-fn listing(dir: &Path) -> Result<Vec<PathBuf>, CniError> {
-    let Ok(entries) = fs::read_dir(dir) else { return Ok(Vec::new()) };
+fn listing(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut paths: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).take(FILES_MAX).collect();
     paths.retain(|path| ["conf", "conflist", "json"].iter().any(|extension| has_extension(path, extension)));
     paths.sort();
-    Ok(paths)
+    paths
 }
 
 fn read(path: &Path) -> Result<String, CniError> {

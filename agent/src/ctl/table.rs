@@ -61,11 +61,7 @@ fn ports(answer: &Value) -> String {
     let mut table =
         table(&["port", "pod", "interface", "network", "kind", "hooks", "to pod", "from pod", "guard"]);
     for port in rows(answer) {
-        let hooks = rows(&port["state"]["hooks"]).map(|hook| {
-            let state = if hook["ours"] == true { text(&hook["mode"]) } else { "MISSING".into() };
-            format!("{} ({state})", text(&hook["name"]))
-        });
-        let hooks = hooks.collect::<Vec<_>>().join(", ");
+        let hooks = hooks(&port["state"]["hooks"]);
         let guards = [("guardMac", "mac"), ("guardIp", "ip")];
         let guards: Vec<_> =
             guards.iter().filter(|(key, _)| port[*key] == true).map(|(_, name)| *name).collect();
@@ -75,7 +71,7 @@ fn ports(answer: &Value) -> String {
             text(&port["interface"]),
             text(&port["network"]),
             text(&port["state"]["kind"]),
-            if hooks.is_empty() { text(&port["error"]) } else { hooks },
+            if hooks == "-" { text(&port["error"]) } else { hooks },
             rate(&port["ingress"]),
             rate(&port["egress"]),
             if guards.is_empty() { "-".into() } else { guards.join(" ") },
@@ -100,10 +96,10 @@ fn counters(answer: &Value) -> String {
             text(&row["pod"]),
             text(&row["interface"]),
             text(&row["network"]),
-            text(&counters["rx_packets"]),
-            text(&counters["rx_bytes"]),
-            text(&counters["tx_packets"]),
-            text(&counters["tx_bytes"]),
+            text(&counters["rxPackets"]),
+            text(&counters["rxBytes"]),
+            text(&counters["txPackets"]),
+            text(&counters["txBytes"]),
             if drops.is_empty() { "0".into() } else { drops.join(" ") },
         ]);
     }
@@ -116,16 +112,31 @@ fn counters(answer: &Value) -> String {
 }
 
 fn networks(answer: &Value) -> String {
-    let mut table = table(&["network", "cni name", "plugins", "interfaces"]);
+    let mut table =
+        table(&["network", "cni name", "plugins", "interfaces", "uplink", "vlan", "uplink hooks"]);
     for network in rows(answer) {
+        let fastpath = &network["fastpath"];
         table.add_row([
             text(&network["name"]),
             text(&network["cniName"]),
             text(&network["plugins"]),
             text(&network["pods"]),
+            text(&fastpath["uplink"]),
+            text(&fastpath["vlan"]),
+            hooks(&fastpath["state"]["hooks"]),
         ]);
     }
     table.to_string()
+}
+
+/// `xdp (native), tc (tcx)`
+fn hooks(hooks: &Value) -> String {
+    let describe = |hook: &Value| {
+        let state = if hook["ours"] == true { text(&hook["mode"]) } else { "off".into() };
+        format!("{} ({state})", text(&hook["name"]))
+    };
+    let hooks: Vec<_> = rows(hooks).map(describe).collect();
+    if hooks.is_empty() { "-".into() } else { hooks.join(", ") }
 }
 
 fn explain(answer: &Value) -> String {

@@ -39,13 +39,17 @@ fn rates(answer: &Value, before: &mut HashMap<u64, (u64, u64)>, elapsed: Duratio
     for row in answer.as_array().into_iter().flatten() {
         let Some(port) = row["port"].as_u64() else { continue };
         let count = |key: &str| row["counters"][key].as_u64().unwrap_or_default();
-        let now = (count("rx_packets") + count("tx_packets"), count("rx_bytes") + count("tx_bytes"));
+        let now = (count("rxPackets") + count("txPackets"), count("rxBytes") + count("txBytes"));
         let Some(last) = before.insert(port, now) else { continue };
         let millis = elapsed.as_millis().max(1);
         let per_second = |now: u64, last: u64| u128::from(now.saturating_sub(last)) * 1000 / millis;
         let (packets, bits) = (per_second(now.0, last.0), per_second(now.1, last.1) * 8);
         if packets > 0 {
-            lines.push(format!("port {port}: {packets} packets/s, {:.3} Mbit/s", bits as f64 / 1e6));
+            lines.push(format!(
+                "port {port}: {packets} packets/s, {}.{:03} Mbit/s",
+                bits / 1_000_000,
+                bits / 1_000 % 1_000
+            ));
         }
     }
     lines

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// Counters of one port, seen from the pod, summed over the CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PortCounters {
     /// Frames delivered to the pod.
     pub rx_packets: u64,

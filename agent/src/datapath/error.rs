@@ -119,9 +119,6 @@ pub enum DatapathError {
         /// Why taking back failed.
         undo: Box<DatapathError>,
     },
-    /// Entering the pod's network namespace failed.
-    #[error(transparent)]
-    Sandbox(#[from] crate::sandbox::SandboxError),
 }
 
 impl From<DatapathError> for plexus_cni::CniError {

@@ -5,7 +5,10 @@
 //! include/net/tcx.h). A filter also goes through a netlink socket, so nothing must enter the pod's namespace to
 //! attach; and it dies with its device, so there is nothing to pin.
 
-use std::{io, os::fd::RawFd};
+use std::{
+    io,
+    os::fd::{BorrowedFd, RawFd},
+};
 
 use nix::sys::socket::SockProtocol;
 
@@ -51,6 +54,11 @@ impl Filters {
     /// Works on devices of the thread's network namespace, whoever uses it later.
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self { kernel: Conversation::open(SockProtocol::NetlinkRoute)? })
+    }
+
+    /// Works on devices of the network namespace in which `socket`, a NETLINK_ROUTE socket, was opened.
+    pub(super) fn over(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self { kernel: Conversation::over(socket.try_clone_to_owned()?) })
     }
 
     /// Makes a device ready for filters; idempotent.

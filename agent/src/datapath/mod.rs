@@ -124,7 +124,7 @@ impl Datapath {
     }
 
     /// As [`add_port`](Self::add_port), for a port that an earlier agent has added: after a restart, or to migrate.
-    /// Devices inside pods are not touched unless `netns` is given.
+    /// Devices inside pods are not touched unless `socket` is given.
     pub fn restore_port(&self, port: &PortSpec<'_>) -> Result<()> {
         self.lock().restore_port(port)
     }
@@ -154,9 +154,9 @@ impl Datapath {
         self.lock().port_state(id, None)
     }
 
-    /// What the kernel has for a port, its device in the pod's network namespace included.
-    pub fn port_state_in(&self, id: u32, netns: BorrowedFd<'_>) -> Result<PortState> {
-        self.lock().port_state(id, Some(netns))
+    /// What the kernel has for a port, its device in the pod included; `socket` is a NETLINK_ROUTE socket opened there.
+    pub fn port_state_in(&self, id: u32, socket: BorrowedFd<'_>) -> Result<PortState> {
+        self.lock().port_state(id, Some(socket))
     }
 
     /// Ids of all ports that the maps hold, ascending.

@@ -30,6 +30,9 @@ const MAX_STALE_ANSWERS: usize = 16;
 /// The kernel answers such requests within the call; the limit only keeps a fault from hanging the agent.
 const ANSWER_LIMIT: TimeVal = TimeVal::new(1, 0);
 
+/// Sequence numbers on a shared socket start here, far from those of its other user.
+const SHARED_SEQUENCE: u32 = 1 << 31;
+
 /// A message on its way to the kernel.
 pub(super) struct Request {
     bytes: Vec<u8>,
@@ -83,6 +86,12 @@ impl Conversation {
         let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         setsockopt(&socket, ReceiveTimeout, &ANSWER_LIMIT)?;
         Ok(Self { socket, sequence: AtomicU32::new(1) })
+    }
+
+    /// Takes a socket that somebody else also uses, though not at the same time. Route requests are answered within
+    /// `sendto`, so it does not matter whether the socket blocks.
+    pub(super) fn over(socket: OwnedFd) -> Self {
+        Self { socket, sequence: AtomicU32::new(SHARED_SEQUENCE) }
     }
 
     /// Sends a request and returns what the answer holds behind the message header; nothing for an acknowledgement.

@@ -18,11 +18,10 @@ use super::{
     state::{HookState, PortState},
     xdp_features::XdpFeatures,
 };
-use crate::sandbox;
 
 impl Inner {
     pub(super) fn add_port(&mut self, spec: &PortSpec<'_>) -> Result<()> {
-        if spec.kind == PortKind::PodTap && spec.netns.is_none() {
+        if spec.kind == PortKind::PodTap && spec.socket.is_none() {
             let reason = "a device inside a pod needs the pod's network namespace".into();
             return Err(DatapathError::Port { port: spec.id, reason });
         }
@@ -102,26 +101,28 @@ impl Inner {
     /// Puts the gates on the port's device; whatever stood there is replaced without losing a packet.
     fn attach_port(&self, spec: &PortSpec<'_>) -> Result<()> {
         let in_pod;
-        let filters = match (spec.kind, spec.netns) {
-            (PortKind::PodTap, Some(netns)) => {
-                in_pod = filters_in(netns)?;
+        let filters = match (spec.kind, spec.socket) {
+            (PortKind::PodTap, Some(socket)) => {
+                in_pod = filters_over(socket)?;
                 &in_pod
             }
             // Restored after a restart: its gates stand, and lead to whatever is published.
             (PortKind::PodTap, None) => return Ok(()),
             _ => &self.filters,
         };
+        let mut is_prepared = false;
         for hook in spec.kind.hooks() {
             let Some(gate) = hook.gate() else { continue };
             let program = self.programs.fd(gate.program)?.as_fd().as_raw_fd();
-            filters
-                .prepare(spec.ifindex)
-                .and_then(|()| filters.set(spec.ifindex, gate.side, hook.as_str(), program))
-                .map_err(|error| DatapathError::Attach {
+            let prepared = if is_prepared { Ok(()) } else { filters.prepare(spec.ifindex) };
+            prepared.and_then(|()| filters.set(spec.ifindex, gate.side, hook.as_str(), program)).map_err(
+                |error| DatapathError::Attach {
                     hook: *hook,
                     ifindex: spec.ifindex,
                     reason: error.to_string(),
-                })?;
+                },
+            )?;
+            is_prepared = true;
         }
         Ok(())
     }
@@ -200,14 +201,14 @@ impl Inner {
         Ok(ids)
     }
 
-    pub(super) fn port_state(&self, id: u32, netns: Option<BorrowedFd<'_>>) -> Result<PortState> {
+    pub(super) fn port_state(&self, id: u32, socket: Option<BorrowedFd<'_>>) -> Result<PortState> {
         let config = self.present(id)?;
         let ifindex = port_ifindex(id);
         let kind = PortKind::of(&config).ok_or_else(|| DatapathError::Port {
             port: id,
             reason: format!("its kind {} is unknown; remove the port and add it again", config.kind),
         })?;
-        let in_pod = netns.filter(|_| kind == PortKind::PodTap).map(filters_in).transpose()?;
+        let in_pod = socket.filter(|_| kind == PortKind::PodTap).map(filters_over).transpose()?;
         let filters = if kind == PortKind::PodTap { in_pod.as_ref() } else { Some(&self.filters) };
         let hook = |hook: &Hook| HookState::of_port(&self.programs, filters, *hook, ifindex);
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
@@ -251,8 +252,7 @@ impl Inner {
     }
 }
 
-/// Filters on devices inside a pod: only the socket is opened there.
-fn filters_in(netns: BorrowedFd<'_>) -> Result<Filters> {
-    let opened = sandbox::within(netns, Filters::open)?;
-    opened.map_err(|source| DatapathError::Socket { source })
+/// Filters on devices where the socket was opened: inside a pod.
+fn filters_over(socket: BorrowedFd<'_>) -> Result<Filters> {
+    Filters::over(socket).map_err(|source| DatapathError::Socket { source })
 }

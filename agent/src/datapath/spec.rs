@@ -81,7 +81,7 @@ pub enum PortKind {
     },
     /// Counted and policed at the veth's host end (bridge).
     HostTap,
-    /// Counted and policed at the device inside the pod (macvlan); `PortSpec::netns` is required.
+    /// Counted and policed at the device inside the pod (macvlan); `PortSpec::socket` is required.
     PodTap,
 }
 
@@ -117,6 +117,7 @@ impl PortKind {
 
 /// Which spoofed frames of a fastpath pod are dropped. Taps only count and police.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Guard {
     /// Frames whose source MAC, ARP sender or neighbour discovery option is not the port's MAC.
     pub mac: bool,
@@ -127,6 +128,7 @@ pub struct Guard {
 
 /// A rate and a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PolicerSpec {
     /// Bits per second of Ethernet frames without FCS, 1 kbit/s to 400 Gbit/s; 0 means no policer.
     pub rate_bps: u64,
@@ -153,8 +155,9 @@ pub struct PortSpec<'a> {
     pub ingress: Option<PolicerSpec>,
     /// Limit from the pod.
     pub egress: Option<PolicerSpec>,
-    /// The pod's network namespace; needed for `PortKind::PodTap` only.
-    pub netns: Option<BorrowedFd<'a>>,
+    /// A NETLINK_ROUTE socket that was opened in the pod's network namespace; needed for `PortKind::PodTap` only, so
+    /// that nothing has to enter the pod.
+    pub socket: Option<BorrowedFd<'a>>,
 }
 
 impl PortSpec<'_> {

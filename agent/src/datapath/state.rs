@@ -15,6 +15,7 @@ use super::{
 
 /// One program on one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HookState {
     /// The hook's name.
     pub name: &'static str,
@@ -102,6 +103,7 @@ impl HookState {
 
 /// A port as the maps and pins have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PortState {
     /// The port's id.
     pub id: u32,
@@ -140,6 +142,7 @@ impl PortState {
 
 /// A network as the maps and pins have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NetworkState {
     /// The network's id.
     pub id: u32,

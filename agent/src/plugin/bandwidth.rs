@@ -97,6 +97,17 @@ impl Plugin for Bandwidth {
     }
 
     fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        for key in ["shapedSubnets", "unshapedSubnets"] {
+            if let Some(value) = call.config.0.get(key).filter(|value| !value.is_null()) {
+                return Err(CniError::new(
+                    Code::UnsupportedField,
+                    format!("bandwidth: key {key:?} is {value}"),
+                )
+                .because(
+                    "the limit is on the whole interface; remove the key, or use the binary with exec",
+                ));
+            }
+        }
         Limits::of(call).map(drop)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {"type": "fastpath", "uplink": "eth1", "vlan": 100, "mtu": 1500, "mac": "02:…",
-//!  "macspoofchk": true, "ipspoofchk": true, "ipam": {…}}
+//!  "macspoofchk": true, "ipspoofchk": true, "xdp": "auto", "ipam": {…}}
 //! ```
 //! Pods with the same name, uplink and VLAN are one network. Without an uplink it stays on this node. A pod sends and
 //! gets untagged frames; the VLAN is on the uplink.
@@ -35,6 +35,8 @@ struct Config {
     macspoofchk: bool,
     ipspoofchk: Option<bool>,
     #[serde(default)]
+    xdp: XdpChoice,
+    #[serde(default)]
     dns: Dns,
 }
 
@@ -66,7 +68,12 @@ impl Config {
     }
 
     fn key(&self, call: &PluginCall<'_>) -> NetworkKey {
-        NetworkKey { name: call.network.to_owned(), uplink: self.uplink.clone(), vlan: self.vlan }
+        NetworkKey {
+            name: call.network.to_owned(),
+            uplink: self.uplink.clone(),
+            vlan: self.vlan,
+            xdp: self.xdp,
+        }
     }
 }
 
@@ -168,15 +175,17 @@ fn attach(call: &PluginCall<'_>, config: &Config, ipam: IpamResult) -> Result<At
     call.host.add_veth(&host, &pod)?;
     call.host.disable_link_local(index)?;
     call.host.set_up(index)?;
+    let link = call.require_link()?;
     let sandbox = call.sandbox()?;
+    // GRO gives the pod's end NAPI, without which redirected frames are lost; it counts only on a link that is up.
+    sandbox.netlink.set_up(link.index)?;
     enable_gro(sandbox.control(), call.ifname).map_err(|errno| {
         CniError::new(Code::Kernel, format!("cannot enable GRO on {}", call.ifname))
             .because(errno.to_string())
     })?;
-    let link = call.require_link()?;
     let network_id = call.agent.networks.join(&config.key(call), id, |network_id| {
         let uplink_ifindex = uplink.as_ref().map(|uplink| uplink.index);
-        let spec = NetworkSpec { id: network_id, uplink_ifindex, vlan: config.vlan, xdp: XdpChoice::Auto };
+        let spec = NetworkSpec { id: network_id, uplink_ifindex, vlan: config.vlan, xdp: config.xdp };
         call.agent.datapath.upsert_network(&spec).map_err(Into::into)
     })?;
     if let Some(uplink) = &uplink {
@@ -185,7 +194,12 @@ fn attach(call: &PluginCall<'_>, config: &Config, ipam: IpamResult) -> Result<At
     }
     let port = PortRecord {
         id,
-        kind: PortKind::Fastpath { network_id, vlan: config.vlan, uplink: config.uplink.clone() },
+        kind: PortKind::Fastpath {
+            network_id,
+            vlan: config.vlan,
+            uplink: config.uplink.clone(),
+            xdp: config.xdp,
+        },
         ifindex: index,
         mac,
         ips: ipam.ips.iter().map(|ip| ip.address.addr()).collect(),
@@ -194,9 +208,13 @@ fn attach(call: &PluginCall<'_>, config: &Config, ipam: IpamResult) -> Result<At
         ingress: None,
         egress: None,
     };
-    // Before the link comes up: it announces its addresses then, and the others should hear it.
+    // The port comes first: what the pod announces should be heard.
     call.add_port(&port)?;
     call.configure(link.index, &ipam.ips, &ipam.routes)?;
+    if !ipam.ips.is_empty() {
+        // The link is up already; a hardware address that is set makes the kernel announce the addresses (arp_notify).
+        sandbox.netlink.set_mac(link.index, mac)?;
+    }
     let host_mac = call.host.link_by_index(index)?.map(|link| link.mac).unwrap_or_default();
     Ok(Attached { result: result(call, config, ipam, &link, (host_name, host_mac))?, port: Some(port) })
 }

@@ -1,5 +1,7 @@
 //! The data plane's side of an attachment: a port made, compared, removed.
 
+use std::os::fd::BorrowedFd;
+
 use plexus_cni::{CniError, Code};
 
 use super::PluginCall;
@@ -9,15 +11,20 @@ use crate::record::{PortKind, PortRecord, Rate};
 impl PluginCall<'_> {
     /// Puts the port's programs, counters and limits in place.
     pub(super) fn add_port(&self, port: &PortRecord) -> Result<(), CniError> {
-        let netns = matches!(port.kind, PortKind::PodTap).then(|| self.netns()).transpose()?;
-        self.agent.datapath.add_port(&port.spec(netns)).map_err(Into::into)
+        let is_inside = port.kind == PortKind::PodTap;
+        let socket = if is_inside { Some(self.sandbox()?.control()) } else { None };
+        self.agent.datapath.add_port(&port.spec(socket)).map_err(Into::into)
     }
 
     /// Compares the port's programs with what was put in place (C091).
     pub(super) fn check_port(&self) -> Result<(), CniError> {
         let Some(id) = self.port_id else { return Ok(()) };
-        let state = self.agent.datapath.port_state(id)?;
-        match state.hooks.iter().find(|hook| !hook.ours) {
+        let is_inside = self.port.is_some_and(|port| port.kind == PortKind::PodTap);
+        let state = match self.sandbox.filter(|_| is_inside) {
+            Some(sandbox) => self.agent.datapath.port_state_in(id, sandbox.control())?,
+            None => self.agent.datapath.port_state(id)?,
+        };
+        match state.hooks.iter().find(|hook| !hook.is_healthy()) {
             None if !state.hooks.is_empty() => Ok(()),
             None => Err(CniError::new(
                 Code::CheckFailed,
@@ -39,8 +46,8 @@ impl PluginCall<'_> {
 }
 
 impl PortRecord {
-    /// The port as the data plane takes it; `netns` is needed where the programs sit inside the pod.
-    pub fn spec<'a>(&self, netns: Option<std::os::fd::BorrowedFd<'a>>) -> PortSpec<'a> {
+    /// The port as the data plane takes it; `socket` is one inside the pod, needed where its programs sit there.
+    pub fn spec<'a>(&self, socket: Option<BorrowedFd<'a>>) -> PortSpec<'a> {
         PortSpec {
             id: self.id,
             kind: match self.kind {
@@ -56,7 +63,7 @@ impl PortRecord {
             guard: Guard { mac: self.guard_mac, ip: self.guard_ip },
             ingress: self.ingress.map(Into::into),
             egress: self.egress.map(Into::into),
-            netns,
+            socket,
         }
     }
 }

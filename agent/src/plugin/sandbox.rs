@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use plexus_cni::{CniError, Code};
 
 use crate::netlink::Netlink;
 use crate::record::NetnsId;
-use crate::sandbox::within;
+use crate::sandbox::open_netlink;
 
 /// An open network namespace and a netlink socket inside it.
 pub struct Sandbox {
@@ -32,11 +31,7 @@ impl Sandbox {
     pub fn reopen(host: &Netlink, known: &NetnsId) -> Option<Self> {
         let netns = OwnedFd::from(File::open(&known.path).ok()?);
         let id = NetnsId::of(&known.path, netns.as_fd()).ok().filter(|id| id.is_same(known))?;
-        let open = || {
-            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-            socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
-        };
-        let socket = within(netns.as_fd(), open).ok()?.ok()?;
+        let socket = open_netlink(netns.as_fd()).ok()?;
         Self::with(host, id, netns, socket).ok()
     }
 

@@ -9,7 +9,7 @@ use crate::datapath::PortCounters;
 /// One port's counters, from the pod's point of view.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Counters {
+pub(super) struct PortRow {
     port: u32,
     pod: String,
     interface: String,
@@ -18,13 +18,13 @@ pub(super) struct Counters {
     error: Option<String>,
 }
 
-pub(super) fn counters(agent: &Agent) -> Vec<Counters> {
+pub(super) fn counters(agent: &Agent) -> Vec<PortRow> {
     let mut all = Vec::new();
     for record in agent.records.all() {
         for attachment in &record.attachments {
             let Some(port) = &attachment.port else { continue };
             let counters = agent.datapath.counters(port.id);
-            all.push(Counters {
+            all.push(PortRow {
                 port: port.id,
                 pod: pod_name(&record),
                 interface: attachment.ifname.clone(),

@@ -65,7 +65,7 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
     match agent.datapath.port_state(port.id) {
         Ok(state) => {
             for hook in &state.hooks {
-                if hook.ours {
+                if hook.is_healthy() {
                     let why = hook.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                     find(Severity::Ok, format!("{} runs as {}{why}", hook.name, hook.mode));
                 } else {
@@ -74,6 +74,12 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
                         format!("{} does not run our program: it was detached or replaced", hook.name),
                     );
                 }
+            }
+            for problem in state.problems {
+                find(Severity::Broken, problem);
+            }
+            for note in state.notes {
+                find(Severity::Note, note);
             }
             if state.hooks.is_empty() {
                 find(Severity::Broken, "the data plane has no program for it".into());

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::{network_name, plugin_types};
 use crate::agent::Agent;
+use crate::datapath::NetworkState;
+use crate::record::PortKind;
 
 /// One network.
 #[derive(Default, Serialize)]
@@ -15,9 +17,21 @@ pub(super) struct Network {
     cni_name: String,
     plugins: Vec<String>,
     pods: usize,
+    /// Only for a fastpath network: its uplink, VLAN and the programs on the uplink.
+    fastpath: Option<Fastpath>,
+}
+
+/// How a fastpath network leaves the node.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fastpath {
+    uplink: Option<String>,
+    vlan: u16,
+    state: Option<NetworkState>,
 }
 
 pub(super) fn networks(agent: &Agent) -> Vec<Network> {
+    let states = agent.datapath.networks().unwrap_or_default();
     let mut networks: BTreeMap<String, Network> = BTreeMap::new();
     for record in agent.records.all() {
         for attachment in &record.attachments {
@@ -27,7 +41,14 @@ pub(super) fn networks(agent: &Agent) -> Vec<Network> {
                 cni_name: attachment.network.clone(),
                 plugins: plugin_types(attachment),
                 pods: 0,
+                fastpath: None,
             });
+            if let Some(PortKind::Fastpath { network_id, vlan, uplink, .. }) =
+                attachment.port.as_ref().map(|port| &port.kind)
+            {
+                let state = states.iter().find(|state| state.id == *network_id).cloned();
+                network.fastpath = Some(Fastpath { uplink: uplink.clone(), vlan: *vlan, state });
+            }
             network.pods += 1;
         }
     }

@@ -7,6 +7,7 @@ mod identity;
 mod networks;
 mod ports;
 mod store;
+mod sync;
 
 use std::net::IpAddr;
 
@@ -14,6 +15,8 @@ use plexus_cni::json::Object;
 use plexus_cni::{CniError, CniResult, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::datapath::XdpChoice;
 
 pub use identity::{NetnsId, boot_id};
 pub use networks::{NetworkKey, NetworkPool};
@@ -160,6 +163,8 @@ pub enum PortKind {
         vlan: u16,
         /// The uplink's name.
         uplink: Option<String>,
+        /// Whether XDP on the uplink delivers to pods.
+        xdp: XdpChoice,
     },
     /// Count and police on the host's end of a veth.
     HostTap,

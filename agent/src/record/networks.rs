@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use plexus_cni::{CniError, Code};
 
 use super::{PortKind, Record};
+use crate::datapath::XdpChoice;
 
 /// What makes two attachments members of one fastpath network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct NetworkKey {
     pub uplink: Option<String>,
     /// VLAN on the uplink, 0 for untagged.
     pub vlan: u16,
+    /// Whether XDP on the uplink delivers to pods.
+    pub xdp: XdpChoice,
 }
 
 struct Members {
@@ -35,9 +38,13 @@ impl NetworkPool {
         let mut networks: BTreeMap<u32, Members> = BTreeMap::new();
         for attachment in records.into_iter().flat_map(|record| &record.attachments) {
             let Some(port) = &attachment.port else { continue };
-            if let PortKind::Fastpath { network_id, vlan, uplink } = &port.kind {
-                let key =
-                    NetworkKey { name: attachment.network.clone(), uplink: uplink.clone(), vlan: *vlan };
+            if let PortKind::Fastpath { network_id, vlan, uplink, xdp } = &port.kind {
+                let key = NetworkKey {
+                    name: attachment.network.clone(),
+                    uplink: uplink.clone(),
+                    vlan: *vlan,
+                    xdp: *xdp,
+                };
                 let members =
                     networks.entry(*network_id).or_insert_with(|| Members { key, ports: BTreeSet::new() });
                 members.ports.insert(port.id);
@@ -71,7 +78,8 @@ impl NetworkPool {
             )
             .because("two networks cannot share it; give them one name, or another VLAN"));
         }
-        let id = known.unwrap_or_else(|| (1..).find(|id| !networks.contains_key(id)).unwrap_or(u32::MAX));
+        let id =
+            known.unwrap_or_else(|| (1..=u32::MAX).find(|id| !networks.contains_key(id)).unwrap_or(u32::MAX));
         build(id)?;
         let members =
             networks.entry(id).or_insert_with(|| Members { key: key.clone(), ports: BTreeSet::new() });
@@ -110,7 +118,7 @@ mod tests {
     use super::*;
 
     fn key(name: &str, vlan: u16) -> NetworkKey {
-        NetworkKey { name: name.into(), uplink: Some("up0".into()), vlan }
+        NetworkKey { name: name.into(), uplink: Some("up0".into()), vlan, xdp: XdpChoice::Auto }
     }
 
     #[test]

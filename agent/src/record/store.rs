@@ -1,6 +1,7 @@
 //! The record files, and a copy of them in memory.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -9,13 +10,26 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use plexus_cni::{CniError, Code};
 
+use super::sync::Syncer;
 use super::{RECORD_VERSION, Record};
 use crate::fault;
 
 /// All records of this node.
+///
+/// A record is there for the next process as soon as `put` returns, and for the next boot once its file is synced, which
+/// a thread does right after: a machine that loses power meanwhile has lost the links as well, so nobody waits for the
+/// disk. Each write is a new file, `<container id>.<revision>.json`: replacing one would make ext4 write at once
+/// (`auto_da_alloc`).
 pub struct RecordStore {
     dir: PathBuf,
-    records: RwLock<BTreeMap<String, Arc<Record>>>,
+    records: RwLock<BTreeMap<String, Known>>,
+    syncer: Syncer,
+}
+
+/// A record and the revision of its file.
+struct Known {
+    record: Arc<Record>,
+    revision: u64,
 }
 
 impl RecordStore {
@@ -27,57 +41,88 @@ impl RecordStore {
             .mode(0o700)
             .create(&dir)
             .map_err(|error| failed("create", &dir, &error))?;
-        let mut records = BTreeMap::new();
-        for entry in fs::read_dir(&dir).map_err(|error| failed("list", &dir, &error))? {
-            let path = entry.map_err(|error| failed("list", &dir, &error))?.path();
-            match path.extension().and_then(|extension| extension.to_str()) {
-                // A write that a crash cut off before its rename never counted.
-                Some("tmp") => remove(&path)?,
-                Some("json") => match read(&path) {
-                    Ok(record) => {
-                        records.insert(record.container_id.clone(), Arc::new(record));
+        let mut records: BTreeMap<String, Known> = BTreeMap::new();
+        for (path, revision) in files(&dir)? {
+            match read(&path) {
+                Ok(record) => {
+                    let id = record.container_id.clone();
+                    let known = Known { record: Arc::new(record), revision };
+                    // Files come by ascending revision: an older one was about to be removed.
+                    if let Some(older) = records.insert(id.clone(), known) {
+                        remove(&file_path(&dir, &id, older.revision))?;
                     }
-                    Err(error) => set_aside(&path, &error)?,
-                },
-                _ => {}
+                }
+                Err(error) => set_aside(&path, &error)?,
             }
         }
-        Ok(Self { dir, records: RwLock::new(records) })
+        let syncer = Syncer::start().map_err(|error| failed("start the thread that syncs", &dir, &error))?;
+        Ok(Self { dir, records: RwLock::new(records), syncer })
     }
 
     /// The record of a container.
     pub fn get(&self, container_id: &str) -> Option<Arc<Record>> {
-        self.records.read().unwrap_or_else(PoisonError::into_inner).get(container_id).cloned()
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        records.get(container_id).map(|known| Arc::clone(&known.record))
     }
 
     /// All records, by container id.
     pub fn all(&self) -> Vec<Arc<Record>> {
-        self.records.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        records.values().map(|known| Arc::clone(&known.record)).collect()
     }
 
-    /// Writes a record: to a temporary file, synced, renamed. A record without attachments is removed.
+    /// Writes a record; one without attachments is removed.
     pub fn put(&self, record: Record) -> Result<(), CniError> {
+        let id = record.container_id.clone();
+        let before = self.revision(&id);
         if record.attachments.is_empty() {
-            return self.remove(&record.container_id);
+            if let Some(before) = before {
+                remove(&file_path(&self.dir, &id, before))?;
+            }
+            self.records.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            return Ok(());
         }
-        let path = self.path(&record.container_id);
+        let revision = before.map_or(0, |before| before + 1);
+        let path = file_path(&self.dir, &id, revision);
         let text = serde_json::to_vec(&record).map_err(|error| failed("encode", &path, &error.into()))?;
-        write_atomically(&path, &text).map_err(|error| failed("write", &path, &error))?;
-        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
-        records.insert(record.container_id.clone(), Arc::new(record));
+        let file = write(&path, &text).map_err(|error| failed("write", &path, &error))?;
+        if let Some(before) = before {
+            remove(&file_path(&self.dir, &id, before))?;
+        }
+        self.syncer.sync(file).map_err(|error| failed("sync", &path, &error))?;
+        let known = Known { record: Arc::new(record), revision };
+        self.records.write().unwrap_or_else(PoisonError::into_inner).insert(id, known);
         Ok(())
     }
 
-    fn remove(&self, container_id: &str) -> Result<(), CniError> {
-        remove(&self.path(container_id))?;
-        self.records.write().unwrap_or_else(PoisonError::into_inner).remove(container_id);
-        Ok(())
+    fn revision(&self, container_id: &str) -> Option<u64> {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        records.get(container_id).map(|known| known.revision)
     }
+}
 
-    /// Container ids hold no separator and are short enough for a file name ([`plexus_cni::name`]).
-    fn path(&self, container_id: &str) -> PathBuf {
-        self.dir.join(format!("{container_id}.json"))
+/// Container ids hold no separator and are short enough for a file name ([`plexus_cni::name`]).
+fn file_path(dir: &Path, container_id: &str, revision: u64) -> PathBuf {
+    dir.join(format!("{container_id}.{revision}.json"))
+}
+
+/// Record files by ascending revision; a write that a crash cut off before its rename never counted.
+fn files(dir: &Path) -> Result<Vec<(PathBuf, u64)>, CniError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|error| failed("list", dir, &error))? {
+        let path = entry.map_err(|error| failed("list", dir, &error))?.path();
+        match path.extension().and_then(OsStr::to_str) {
+            Some("tmp") => remove(&path)?,
+            Some("json") => {
+                let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+                let revision = stem.rsplit_once('.').and_then(|(_, revision)| revision.parse().ok());
+                files.push((path.clone(), revision.unwrap_or_default()));
+            }
+            _ => {}
+        }
     }
+    files.sort_by_key(|(_, revision)| *revision);
+    Ok(files)
 }
 
 fn read(path: &Path) -> Result<Record, CniError> {
@@ -100,17 +145,15 @@ fn set_aside(path: &Path, error: &CniError) -> Result<(), CniError> {
     fs::rename(path, &aside).map_err(|error| failed("set aside", path, &error))
 }
 
-/// Writes `text` to `path` so that a crash leaves the old file or the new one, never a part.
-fn write_atomically(path: &Path, text: &[u8]) -> std::io::Result<()> {
+/// Writes a new file so that a crash of this process leaves all of it or nothing.
+fn write(path: &Path, text: &[u8]) -> std::io::Result<File> {
     let temporary = path.with_extension("tmp");
-    let mut file: File =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text)?;
-    file.sync_data()?;
     fault::point();
     fs::rename(&temporary, path)?;
     fault::point();
-    Ok(())
+    Ok(file)
 }
 
 fn remove(path: &Path) -> Result<(), CniError> {
@@ -150,7 +193,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = RecordStore::open(dir.path()).unwrap();
         store.put(record("a")).unwrap();
-        fs::write(dir.path().join("records/b.tmp"), "{").unwrap();
+        store.put(record("a")).unwrap();
+        fs::write(dir.path().join("records/b.0.tmp"), "{").unwrap();
         let again = RecordStore::open(dir.path()).unwrap();
         assert_eq!(*again.get("a").unwrap(), record("a"));
         assert_eq!(fs::read_dir(dir.path().join("records")).unwrap().count(), 1);
@@ -166,11 +210,24 @@ mod tests {
     }
 
     #[test]
+    fn of_two_revisions_that_a_crash_left_the_newer_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = RecordStore::open(dir.path()).unwrap();
+        store.put(record("a.b")).unwrap();
+        let file = |revision| dir.path().join(format!("records/a.b.{revision}.json"));
+        fs::copy(file(0), file(1)).unwrap();
+        let again = RecordStore::open(dir.path()).unwrap();
+        assert!(!file(0).exists() && again.get("a.b").is_some());
+        again.put(Record { attachments: Vec::new(), ..record("a.b") }).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("records")).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_record_that_cannot_be_read_does_not_stop_the_agent() {
         let dir = tempfile::tempdir().unwrap();
         RecordStore::open(dir.path()).unwrap();
-        fs::write(dir.path().join("records/x.json"), "{").unwrap();
+        fs::write(dir.path().join("records/x.0.json"), "{").unwrap();
         assert!(RecordStore::open(dir.path()).unwrap().all().is_empty());
-        assert!(dir.path().join("records/x.unreadable").exists());
+        assert!(dir.path().join("records/x.0.unreadable").exists());
     }
 }

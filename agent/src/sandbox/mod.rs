@@ -11,9 +11,10 @@
 mod descriptors;
 mod socket;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType};
 
 use crate::fault;
 
@@ -26,9 +27,20 @@ pub enum SandboxError {
     /// `setns(2)` refused the descriptor: not a network namespace, or CAP_SYS_ADMIN is missing.
     #[error("cannot enter the pod's network namespace: {0}; plexusd needs CAP_SYS_ADMIN for in-pod hooks")]
     Enter(nix::Error),
+    /// No socket could be opened there.
+    #[error("cannot open a netlink socket in the pod's network namespace: {0}")]
+    Socket(nix::Error),
     /// The thread that entered the namespace could not be started or ended by a panic.
     #[error("the thread inside the pod's network namespace could not run: {0}")]
     Thread(String),
+}
+
+/// Opens a NETLINK_ROUTE socket inside the network namespace `netns`; it stays there, whoever uses it.
+pub fn open_netlink(netns: BorrowedFd<'_>) -> Result<OwnedFd, SandboxError> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let open =
+        || nix::sys::socket::socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute);
+    within(netns, open)?.map_err(SandboxError::Socket)
 }
 
 /// Runs `work` on a thread of its own inside the network namespace `netns`, and returns what it returned.

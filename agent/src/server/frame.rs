@@ -17,6 +17,9 @@ use crate::sandbox::receive;
 /// A client that does not take an answer within this is dropped.
 const WRITE_WAIT: Duration = Duration::from_secs(10);
 
+/// A frame is read in steps of this, so that memory follows what has come and not what was announced.
+const STEP_BYTES: usize = 256 << 10;
+
 /// A connection that broke.
 pub(super) fn lost(error: &std::io::Error) -> CniError {
     CniError::new(Code::Io, "the connection is lost").because(error.to_string())
@@ -42,11 +45,9 @@ async fn read_with<T: DeserializeOwned>(
     fill(stream, &mut header, descriptors).await?;
     let length = wire::body_length(header)?;
     let mut body = Vec::new();
-    // Memory follows what has come, not what was announced.
-    const STEP: usize = 256 << 10;
     while body.len() < length {
         let from = body.len();
-        body.resize(length.min(from + STEP), 0);
+        body.resize(length.min(from + STEP_BYTES), 0);
         fill(stream, &mut body[from..], descriptors).await?;
     }
     wire::decode(&body)

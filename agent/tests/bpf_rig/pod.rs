@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use plexus_abi::port_ifindex;
 use plexus_agent::{
     datapath::{Guard, PortKind, PortSpec, device},
-    sandbox::within,
+    sandbox::{open_netlink, within},
 };
 
 use super::{ifindex, ip, netns_path};
@@ -23,6 +23,8 @@ pub(crate) const PORT: u16 = 4000;
 /// A network namespace with one device, `eth0`.
 pub(crate) struct Machine {
     pub(crate) netns: OwnedFd,
+    /// A netlink socket inside, as the shim passes one.
+    pub(crate) control: OwnedFd,
     pub(crate) mac: [u8; 6],
     pub(crate) addresses: Vec<IpAddr>,
     socket: Option<UdpSocket>,
@@ -51,7 +53,8 @@ impl Machine {
             OwnedFd::from(File::open("/proc/thread-self/ns/net").expect("netns"))
         });
         let netns = thread.join().expect("netns thread");
-        Self { netns, mac: [2, 0, 0, 0, 0, number], addresses: Vec::new(), socket: None }
+        let control = open_netlink(netns.as_fd()).expect("netlink socket");
+        Self { netns, control, mac: [2, 0, 0, 0, 0, number], addresses: Vec::new(), socket: None }
     }
 
     /// A machine behind a veth whose end here is `host_device` with index `host_ifindex` (0: any).
@@ -147,7 +150,7 @@ impl Machine {
 /// A port specification that only counts and polices.
 pub(crate) fn tap(id: u32, machine: &Machine, kind: PortKind) -> PortSpec<'_> {
     let guard = Guard { mac: false, ip: false };
-    PortSpec { kind, guard, netns: Some(machine.netns.as_fd()), ..fastpath(id, machine, 0, 0) }
+    PortSpec { kind, guard, socket: Some(machine.control.as_fd()), ..fastpath(id, machine, 0, 0) }
 }
 
 /// A fastpath pod's port specification.
@@ -161,6 +164,6 @@ pub(crate) fn fastpath(id: u32, machine: &Machine, network: u32, vlan: u16) -> P
         guard: Guard { mac: true, ip: true },
         ingress: None,
         egress: None,
-        netns: None,
+        socket: None,
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn interfaces(stage: &Stage, pod: &str) -> Result<Vec<Value>> {
 pub(super) fn received_packets(stage: &Stage, pod: &str, network: &str) -> Result<u64> {
     let all = stage.plexusd.ask(&Query::Counters)?;
     let row = row_of(&all, pod, network)?;
-    let count = row["counters"]["rx_packets"].as_u64();
+    let count = row["counters"]["rxPackets"].as_u64();
     count.with_context(|| format!("the agent has no counters for {pod} on {network}: {row}"))
 }
 

@@ -1,5 +1,7 @@
 //! ADD: both pods through the shim, as a container runtime would.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
 use plexus_agent::lab::Pod;
 use serde_json::Value;
@@ -13,6 +15,8 @@ use crate::screen::{Screen, table};
 pub(super) const IFNAME: &str = "eth0";
 /// The pods of deploy/examples and how many interfaces each must get.
 const PODS: [(&str, usize); 2] = [("pod-a", 3), ("pod-b", 2)];
+/// A pod on the network "lan", and what `tuning`, a plugin that Plexus executes, sets in its namespace.
+const TUNED: (&str, &str, &str) = ("pod-a", "/proc/sys/net/ipv4/tcp_keepalive_time", "600");
 
 /// A pod with its interfaces.
 pub(super) struct Attached {
@@ -47,6 +51,7 @@ pub(super) fn pods(stage: &Stage, screen: &mut Screen, report: &mut DemoReport) 
         });
         attached.push(Attached { pod, interfaces });
     }
+    tuned(&attached, screen)?;
     let rows = attached.iter().flat_map(|one| {
         one.interfaces.iter().map(|interface| {
             vec![
@@ -60,6 +65,20 @@ pub(super) fn pods(stage: &Stage, screen: &mut Screen, report: &mut DemoReport) 
     });
     screen.block(&table(&["pod", "interface", "network", "addresses", "mac"], rows));
     Ok(attached)
+}
+
+/// Looks for the trace of the executed plugin.
+fn tuned(attached: &[Attached], screen: &mut Screen) -> Result<()> {
+    let (name, path, wanted) = TUNED;
+    let one = attached.iter().find(|one| one.pod.name == name).with_context(|| format!("no pod {name}"))?;
+    let value = one.pod.netns.within(|| fs::read_to_string(path))?;
+    let value = value.with_context(|| format!("cannot read {path} in {name}"))?;
+    screen.expect(
+        value.trim() == wanted,
+        &format!("the executed plugin tuning has set a sysctl in {name}"),
+        &format!("{path}: {}", value.trim()),
+    );
+    Ok(())
 }
 
 fn interface(row: &Value) -> InterfaceReport {

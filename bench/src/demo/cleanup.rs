@@ -41,22 +41,15 @@ pub(super) fn everything(
         "no interface, lease, pin, file or process is left",
         &if shown.is_empty() { "compared with before plexusd".to_owned() } else { shown.join(", ") },
     );
-    if !of_the_node.is_empty() {
-        let bridges = of_the_node.iter().filter(|thing| thing.kind == Kind::Interface).count();
-        let maps = of_the_node.len() - bridges;
-        screen.note(&format!(
-            "kept for the next plexusd: {maps} pinned maps without entries, {bridges} bridges"
-        ));
+    let kept: Vec<_> = of_the_node.iter().map(ToString::to_string).collect();
+    if !kept.is_empty() {
+        screen.note(&format!("kept for the next pods: {}", kept.join(", ")));
     }
     report.leftovers = shown;
     Ok(())
 }
 
-/// Maps without entries and the default bridge belong to the node, not to a pod; the next plexusd uses them.
+/// The bridge of the default network belongs to the node, not to a pod; the next pod uses it.
 fn belongs_to_the_node(thing: &Thing) -> bool {
-    match thing.kind {
-        Kind::Pin => thing.name.contains("/maps/"),
-        Kind::Interface => thing.name == "cni0",
-        _ => false,
-    }
+    thing.kind == Kind::Interface && thing.name == "cni0"
 }

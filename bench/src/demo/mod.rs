@@ -1,9 +1,9 @@
 //! `plexus-bench demo`: two pods, from ADD to DEL, with every claim checked against the kernel.
 //!
 //! ```text
-//!   pod-a eth0 ─┬─ cni0 (bridge)          default network "cluster"
+//!   pod-a eth0 ─┬─ cni0 (bridge)                             default network "cluster"
 //!   pod-b eth0 ─┘
-//!   pod-a net1 ─── macvlan ── uplink1 ═══ eth1 outside       network "lan"
+//!   pod-a net1 ─── macvlan ── uplink1 ═══ eth1 outside       network "lan", chained `tuning` executed
 //!   pod-a net2 ─┬─ fastpath ─ uplink0 ═══ eth0 outside       network "blue", VLAN 100 on the wire
 //!   pod-b blue0 ┘
 //! ```

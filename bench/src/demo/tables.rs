@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use plexus_agent::lab::command::run;
+use serde_json::Value;
 
 use super::stage::Stage;
 use crate::screen::Screen;
@@ -24,8 +25,23 @@ pub(super) fn show(stage: &Stage, screen: &mut Screen) -> Result<()> {
         };
         screen.block(&ctl("table")?.stdout);
         let json = ctl("json")?.stdout;
-        let is_json = serde_json::from_str::<serde_json::Value>(&json).is_ok();
-        screen.expect(is_json, &format!("{name} -o json"), &format!("{} bytes", json.len()));
+        let document = serde_json::from_str::<Value>(&json);
+        screen.expect(document.is_ok(), &format!("{name} -o json"), &format!("{} bytes", json.len()));
+        if verb == ["networks"] {
+            let mode = uplink_xdp(&document.unwrap_or_default());
+            screen.expect(mode == "native", "XDP runs on the uplink", &mode);
+        }
     }
     Ok(())
+}
+
+/// How XDP runs on the uplink of the fastpath network.
+fn uplink_xdp(networks: &Value) -> String {
+    let hooks = networks
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|network| network["fastpath"]["state"]["hooks"].as_array());
+    let xdp = hooks.flatten().find(|hook| hook["name"] == "xdp");
+    xdp.and_then(|hook| hook["mode"].as_str()).unwrap_or("not there").to_owned()
 }

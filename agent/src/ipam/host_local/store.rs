@@ -158,16 +158,14 @@ impl Store {
     /// Remembers the address that set `index` gave last.
     pub(super) fn set_last_reserved(&self, index: usize, address: IpAddr) -> Result<(), CniError> {
         let name = last_reserved_file(index);
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_TRUNC
-            | OFlag::O_CLOEXEC
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = openat(&self.dir, &*name, flags, FILE_MODE)
             .map_err(|errno| self.fail("opened for writing", &name, &errno))?;
-        File::from(file)
-            .write_all(address.to_string().as_bytes())
+        // Not O_TRUNC: ext4 writes a file that was truncated to nothing when it is closed, and the ADD would wait.
+        let (mut file, text) = (File::from(file), address.to_string());
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.set_len(text.len() as u64))
             .map_err(|error| self.fail("written", &name, &error))?;
         fault::point();
         Ok(())

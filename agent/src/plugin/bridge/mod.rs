@@ -44,7 +44,7 @@ impl Plugin for Bridge {
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
         let config = Config::of(call)?;
         let mut undo = Undo::default();
-        attach(call, &config, &mut undo).map_err(|error| undo.after(error))
+        attach(call, &config, &mut undo).map_err(|error| undo.after(error, call.is_unclean))
     }
 
     fn check(&self, call: &PluginCall<'_>, result: &CniResult) -> Result<(), CniError> {

@@ -1,5 +1,7 @@
 //! What an ADD has done so far, to be undone in reverse when a later step fails.
 
+use std::cell::Cell;
+
 use plexus_cni::CniError;
 
 type Step<'a> = Box<dyn FnOnce() -> Result<(), CniError> + 'a>;
@@ -16,11 +18,13 @@ impl<'a> Undo<'a> {
         self.steps.push(Box::new(step));
     }
 
-    /// Undoes everything in reverse; the answer is `error`, with what went wrong meanwhile.
-    pub(super) fn after(self, error: CniError) -> CniError {
+    /// Undoes everything in reverse; the answer is `error`, with what went wrong meanwhile. `is_unclean` is set when
+    /// something could not be undone.
+    pub(super) fn after(self, error: CniError, is_unclean: &Cell<bool>) -> CniError {
         self.steps.into_iter().rev().fold(error, |error, step| match step() {
             Ok(()) => error,
             Err(second) => {
+                is_unclean.set(true);
                 let details = format!("{}; undoing it failed too: {second}", error.details);
                 error.because(details)
             }
@@ -47,7 +51,9 @@ mod tests {
                 if step == 2 { Err(CniError::new(Code::Kernel, "stuck")) } else { Ok(()) }
             });
         }
-        let error = undo.after(CniError::new(Code::RangeExhausted, "full"));
+        let is_unclean = Cell::new(false);
+        let error = undo.after(CniError::new(Code::RangeExhausted, "full"), &is_unclean);
+        assert!(is_unclean.get());
         assert_eq!(*order.borrow(), [3, 2, 1]);
         assert!(error.code == Code::RangeExhausted && error.details.contains("stuck"), "{error}");
     }
