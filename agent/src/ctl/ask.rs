@@ -1,6 +1,6 @@
 //! One question over the agent's socket.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -22,9 +22,11 @@ pub(super) fn ask(socket: &Path, query: &Query) -> anyhow::Result<Value> {
     })?;
     stream.set_read_timeout(Some(ANSWER_WAIT))?;
     stream.set_write_timeout(Some(ANSWER_WAIT))?;
-    stream
-        .write_all(&wire::encode(&Call::Query(query.clone()))?)
-        .context("plexusd does not take the question")?;
+    match stream.write_all(&wire::encode(&Call::Query(query.clone()))?) {
+        // Whom plexusd refuses it does not listen to: the refusal is there to be read.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        sent => sent.context("plexusd does not take the question")?,
+    }
     let mut header = [0; HEADER_BYTES];
     stream.read_exact(&mut header).context("plexusd does not answer; its log tells why")?;
     let mut body = vec![0; wire::body_length(header)?];

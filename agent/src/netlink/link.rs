@@ -111,7 +111,8 @@ impl Netlink {
     ) -> Result<Option<Link>, NetlinkError> {
         match self.request(what, RouteNetlinkMessage::GetLink(message), 0) {
             Ok(answers) => Ok(answers.into_iter().find_map(Link::from_answer)),
-            Err(error) if matches!(error.errno, Errno::ENODEV | Errno::ENXIO) => Ok(None),
+            // ERANGE: no link has a name of more than 15 bytes.
+            Err(error) if matches!(error.errno, Errno::ENODEV | Errno::ENXIO | Errno::ERANGE) => Ok(None),
             Err(error) => Err(error),
         }
     }

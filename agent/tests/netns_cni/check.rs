@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use plexus_agent::lab::leftovers::{Inventory, Kind};
 use plexus_agent::lab::{NetNs, Pod};
 use plexus_cni::Code;
 use plexus_cni::env::Command;
@@ -88,21 +87,37 @@ fn c086_check_expects_what_the_result_says_and_needs_it() {
 }
 
 #[test]
-fn c091_check_finds_a_detached_program_and_a_lost_limit() {
+fn c091_check_finds_a_detached_program() {
     let Some(node) = Node::start() else { return };
     let limit = json!({"type": "bandwidth", "ingressRate": 1_000_000});
     for main in [macvlan(), fastpath()] {
         let config = meta(json!({"cniVersion": "1.1.0", "name": "n", "plugins": [main, limit.clone()]}));
-        let bare = Inventory::take(&node.host).unwrap();
-        let text = after(&node, &config, |_| {
-            // A link without its last pin is detached by the kernel.
-            let since = Inventory::take(&node.host).unwrap().since(&bare);
-            let links =
-                since.iter().filter(|thing| thing.kind == Kind::Pin && thing.name.contains("/links/port"));
-            assert!(links.map(|link| fs::remove_file(&link.name).unwrap()).count() > 0);
+        let text = after(&node, &config, |pod| {
+            // On the host's end of a veth, else inside the pod.
+            let host_end =
+                node.host.netns().interfaces().unwrap().into_iter().find(|name| name.starts_with("plx"));
+            let (netns, device) =
+                host_end.map_or((&pod.netns, "eth0".to_owned()), |end| (node.host.netns(), end));
+            netns.run("tc", &["qdisc", "del", "dev", &device, "clsact"]).unwrap();
         });
         assert!(text.contains("does not run our program") || text.contains("no port"), "{text}");
     }
+    node.assert_clean(&[]);
+}
+
+#[test]
+fn c091_check_finds_a_lost_or_changed_limit() {
+    let Some(node) = Node::start() else { return };
+    let limit =
+        |rate: u64| json!({"cniVersion": "1.1.0", "name": "lan", "type": "bandwidth", "ingressRate": rate});
+    let pod = node.pod("a");
+    let result = succeeded(&node.add(&pod, "eth0", &macvlan()));
+    let limited = with(limit(1_000_000), "prevResult", result.clone());
+    succeeded(&node.add(&pod, "eth0", &limited));
+    succeeded(&node.check(&pod, "eth0", &limited, &result));
+    succeeded(&node.del(&pod, "eth0", &limited));
+    failed(&node.check(&pod, "eth0", &limited, &result), Code::CheckFailed);
+    succeeded(&node.check(&pod, "eth0", &macvlan(), &result));
 }
 
 #[test]

@@ -107,11 +107,6 @@ impl Node {
         self.plexusd.ask(query).unwrap()
     }
 
-    /// plexusd's log.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.plexusd.setup().log).unwrap()
-    }
-
     /// The addresses that are reserved on a network, sorted.
     pub(crate) fn leases(&self, network: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.host.leases_dir().join(network)) else { return Vec::new() };
