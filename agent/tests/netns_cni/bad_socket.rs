@@ -20,7 +20,7 @@ use crate::support::{Node, macvlan, succeeded};
 /// Sends bytes and returns what the agent says to them; `None` if it closes without a word.
 fn say(node: &Node, bytes: &[u8]) -> Option<Reply> {
     let mut stream = UnixStream::connect(node.host.socket()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     // The agent may refuse by the header alone, and not read the rest.
     stream.write_all(bytes).ok();
     let mut header = [0; HEADER_BYTES];
@@ -90,7 +90,7 @@ fn clients_that_stall_are_dropped_and_others_served_meanwhile() {
         .collect();
     assert_serves(&node);
     for mut stream in stalled {
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let mut rest = Vec::new();
         // Told that its time is over, or just closed: in any case it ends.
         stream.read_to_end(&mut rest).unwrap();
@@ -169,7 +169,7 @@ fn the_socket_is_roots_alone() {
             .arg(&socket)
             .arg("status"),
         b"",
-        Duration::from_secs(60),
+        Duration::from_mins(1),
     )
     .unwrap();
     assert_eq!(asked.code, 1, "{} {}", asked.stdout, asked.stderr);

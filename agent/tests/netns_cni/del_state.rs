@@ -12,7 +12,7 @@ fn files(node: &Node) -> Vec<String> {
     let now = Inventory::take(&node.host).unwrap();
     let of_interest = [Kind::Lease, Kind::File, Kind::Pin];
     let found = of_interest.into_iter().flat_map(|kind| now.of(kind));
-    found.map(|thing| thing.name.clone()).filter(|name| !name.ends_with(".debug")).collect()
+    found.map(|thing| thing.name.clone()).filter(|name| !name.contains(".debug")).collect()
 }
 
 /// Loses each file of an attachment in turn, with plexusd running on or killed meanwhile.

@@ -1,6 +1,7 @@
 //! Random commands over several containers and networks, with kills of plexusd in between: afterwards kernel, records
 //! and reservations are what a map says.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -59,10 +60,11 @@ impl Run {
     fn add(&mut self, pod: usize, network: usize) -> String {
         let (ifname, config) = &self.networks[network];
         let outcome = self.node.add(&self.pods[pod], ifname, config);
-        if self.model.contains_key(&(pod, network)) {
-            failed(&outcome, Code::AlreadyAttached);
-        } else {
-            self.model.insert((pod, network), succeeded(&outcome));
+        match self.model.entry((pod, network)) {
+            Entry::Occupied(_) => drop(failed(&outcome, Code::AlreadyAttached)),
+            Entry::Vacant(free) => {
+                free.insert(succeeded(&outcome));
+            }
         }
         format!("add {pod} {ifname}")
     }
