@@ -35,7 +35,7 @@ impl Bench {
             guard: Guard { mac: false, ip: false },
             ingress: None,
             egress: None,
-            netns: None,
+            socket: None,
         };
         datapath.add_port(&port).expect("port");
         let kernel = Kernel::load(&rig);
