@@ -100,7 +100,9 @@ fn read(path: &Path) -> anyhow::Result<Objects> {
 /// The pods and networks of a manifest file with any number of documents; other kinds are passed over.
 fn parse(text: &str) -> anyhow::Result<Objects> {
     let mut objects = Objects::default();
-    for document in serde_saphyr::from_multiple::<Value>(text)? {
+    // As Kubernetes reads YAML: a namespace called `n` or `off` is a text.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    for document in serde_saphyr::from_multiple_with_options::<Value>(text, options)? {
         take(document, &mut objects)?;
     }
     Ok(objects)

@@ -74,10 +74,16 @@ impl Netlink {
 
     /// The routes of the namespace that leave by link `index`: destination, next hop, metric and table.
     pub fn routes(&self, index: u32) -> Result<Vec<Route>, NetlinkError> {
+        let all = self.all_routes()?.into_iter();
+        Ok(all.filter(|(link, _)| *link == index).map(|(_, route)| route).collect())
+    }
+
+    /// All routes of the namespace that leave by a link, each with the link's index.
+    pub fn all_routes(&self) -> Result<Vec<(u32, Route)>, NetlinkError> {
         let mut routes = Vec::new();
         for any in [IpAddr::from([0_u8; 4]), IpAddr::from([0_u8; 16])] {
-            let answers = self.dump_routes(any, || format!("list the routes of link {index}"))?;
-            routes.extend(answers.into_iter().filter_map(|message| route_of(message, index, any)));
+            let answers = self.dump_routes(any, || "list the routes".into())?;
+            routes.extend(answers.into_iter().filter_map(|message| route_of(message, any)));
         }
         Ok(routes)
     }
@@ -122,13 +128,13 @@ fn address(ip: IpAddr) -> RouteAddress {
     }
 }
 
-fn route_of(message: RouteMessage, index: u32, any: IpAddr) -> Option<Route> {
+fn route_of(message: RouteMessage, any: IpAddr) -> Option<(u32, Route)> {
     let mut route = Route::new(IpNet::new(any, message.header.destination_prefix_length).ok()?, None);
-    let mut leaves_by_link = false;
+    let mut link = None;
     route.table = Some(message.header.table.into());
     for attribute in message.attributes {
         match attribute {
-            RouteAttribute::Oif(oif) => leaves_by_link = oif == index,
+            RouteAttribute::Oif(oif) => link = Some(oif),
             RouteAttribute::Destination(dst) => {
                 route.dst = IpNet::new(ip(&dst)?, message.header.destination_prefix_length).ok()?;
             }
@@ -138,7 +144,7 @@ fn route_of(message: RouteMessage, index: u32, any: IpAddr) -> Option<Route> {
             _ => {}
         }
     }
-    leaves_by_link.then_some(route)
+    Some((link?, route))
 }
 
 fn ip(address: &RouteAddress) -> Option<IpAddr> {
