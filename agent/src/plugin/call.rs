@@ -79,14 +79,15 @@ impl<'a> PluginCall<'a> {
         self.config.0.get("args")?.get("cni")?.as_object()
     }
 
-    /// The hardware address asked for: runtimeConfig before CNI_ARGS before `args.cni` before the config.
+    /// The hardware address asked for: runtimeConfig before `args.cni` before CNI_ARGS before the config,
+    /// as in the reference's bridge.
     pub fn requested_mac(&self) -> Result<Option<[u8; 6]>, CniError> {
         let what = self.config.plugin_type();
         let runtime =
             self.runtime_config()?.map(|runtime| json::string(runtime, "mac", what)).transpose()?.flatten();
         let cni_args = self.cni_args().map(|args| json::string(args, "mac", what)).transpose()?.flatten();
         let own = json::string(&self.config.0, "mac", what)?;
-        let text = runtime.or_else(|| self.args.get("MAC")).or(cni_args).or(own);
+        let text = runtime.or(cni_args).or_else(|| self.args.get("MAC")).or(own);
         text.filter(|text| !text.is_empty()).map(parse_mac).transpose()
     }
 
