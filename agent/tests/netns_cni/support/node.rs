@@ -155,10 +155,13 @@ fn reference_plugins() -> String {
     std::env::var("CNI_REFERENCE_BIN").unwrap_or_else(|_| "/usr/lib/cni".into())
 }
 
-/// Hardware addresses that uplink0 listens to beside its own.
+/// Hardware addresses of stations that uplink0 listens to beside its own. Groups come and go with the kernel's own
+/// IPv6 addresses, some time after the link came up.
 fn stations(host: &Host) -> Vec<Value> {
     let printed = host.netns().run("bridge", &["-j", "fdb", "show", "dev", "uplink0"]).unwrap().stdout;
     let own = ip_json(host.netns(), &["link", "show", "dev", "uplink0"])[0]["address"].clone();
     let all: Vec<Value> = serde_json::from_str(printed.trim()).unwrap_or_default();
-    all.into_iter().filter(|entry| entry["mac"] != own).collect()
+    let is_group =
+        |mac: &Value| mac.as_str().is_some_and(|mac| mac.starts_with("33:33") || mac.starts_with("01:"));
+    all.into_iter().filter(|entry| entry["mac"] != own && !is_group(&entry["mac"])).collect()
 }
