@@ -12,8 +12,9 @@ use crate::delegate::Delegates;
 use crate::netlink::Netlink;
 use crate::worker;
 
-/// Most DELs served at one time; the rest waits for the next.
-const BATCH_MAX: usize = 64;
+/// Most DELs served at one time; the rest waits for the next. Far more than pods of a node, so that those which fail
+/// each time do not hold up the others.
+const BATCH_MAX: usize = 4096;
 
 /// Serves the DELs in the spool; one that fails stays for the next time.
 pub fn replay(agent: &Agent, host: &Netlink, delegates: &dyn Delegates) {

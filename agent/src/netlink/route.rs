@@ -74,16 +74,11 @@ impl Netlink {
 
     /// The routes of the namespace that leave by link `index`: destination, next hop, metric and table.
     pub fn routes(&self, index: u32) -> Result<Vec<Route>, NetlinkError> {
-        let all = self.all_routes()?.into_iter();
-        Ok(all.filter(|(link, _)| *link == index).map(|(_, route)| route).collect())
-    }
-
-    /// All routes of the namespace that leave by a link, each with the link's index.
-    pub fn all_routes(&self) -> Result<Vec<(u32, Route)>, NetlinkError> {
         let mut routes = Vec::new();
         for any in [IpAddr::from([0_u8; 4]), IpAddr::from([0_u8; 16])] {
-            let answers = self.dump_routes(any, || "list the routes".into())?;
-            routes.extend(answers.into_iter().filter_map(|message| route_of(message, any)));
+            let answers = self.dump_routes(any, || format!("list the routes of link {index}"))?;
+            let leaving = answers.into_iter().filter_map(|message| route_of(message, any));
+            routes.extend(leaving.filter(|(link, _)| *link == index).map(|(_, route)| route));
         }
         Ok(routes)
     }

@@ -160,14 +160,11 @@ impl PluginCall<'_> {
                 ));
             }
         }
-        let routes = netlink.all_routes()?;
+        let routes = netlink.routes(link.index)?;
         for route in result.routes.iter().map(|route| with_gateway(route, &result.ips)) {
             let reaches = |ip: &IpConfig| route.gw.is_none_or(|gw| ip.address.contains(&gw));
             let is_ours = result.ips.iter().any(|ip| ip.interface == Some(index) && reaches(ip));
-            // Of two networks with a route to one destination the first one's is in the kernel.
-            let is_there = routes.iter().any(|(by, found)| {
-                found.dst == route.dst.trunc() && (*by != link.index || found.gw == route.gw)
-            });
+            let is_there = routes.iter().any(|found| found.dst == route.dst.trunc() && found.gw == route.gw);
             if is_ours && !is_there {
                 return Err(differs(
                     format!("interface {} lacks a route", self.ifname),
