@@ -16,12 +16,7 @@ impl Netlink {
     /// IPv6 addresses skip duplicate address detection: IPAM gave them to nobody else, and a second of DAD would be a
     /// second of every pod's start.
     pub fn add_address(&self, index: u32, address: IpNet) -> Result<(), NetlinkError> {
-        let mut message = AddressMessage::default();
-        message.header.index = index;
-        message.header.prefix_len = address.prefix_len();
-        message.header.family = family(address.addr());
-        message.attributes.push(AddressAttribute::Local(address.addr()));
-        message.attributes.push(AddressAttribute::Address(address.addr()));
+        let mut message = message(index, address);
         match address {
             IpNet::V4(v4) if v4.prefix_len() < 31 => {
                 message
@@ -78,6 +73,17 @@ pub(super) fn address_of(answer: &RouteNetlinkMessage, index: u32) -> Option<IpN
         })
     });
     IpNet::new(address?, message.header.prefix_len).ok()
+}
+
+/// A link's own address, as requests name it.
+pub(super) fn message(index: u32, address: IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    message.header.prefix_len = address.prefix_len();
+    message.header.family = family(address.addr());
+    message.attributes.push(AddressAttribute::Local(address.addr()));
+    message.attributes.push(AddressAttribute::Address(address.addr()));
+    message
 }
 
 pub(super) fn family(address: IpAddr) -> AddressFamily {

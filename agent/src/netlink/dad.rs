@@ -5,7 +5,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::address::{address_of, family};
+use super::address::{address_of, message};
 use super::{Netlink, NetlinkError};
 
 /// How far detection has come for one address.
@@ -20,14 +20,12 @@ pub struct DadState {
 impl Netlink {
     /// Gives a link an IPv6 address that is used only after nobody else on the link claimed it.
     pub fn add_address_with_dad(&self, index: u32, address: IpNet) -> Result<(), NetlinkError> {
-        let mut message = AddressMessage::default();
-        message.header.index = index;
-        message.header.prefix_len = address.prefix_len();
-        message.header.family = family(address.addr());
-        message.attributes.push(AddressAttribute::Local(address.addr()));
-        message.attributes.push(AddressAttribute::Address(address.addr()));
         let what = || format!("add address {address} to link {index}");
-        self.acknowledged(what, RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+        self.acknowledged(
+            what,
+            RouteNetlinkMessage::NewAddress(message(index, address)),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
     }
 
     /// The IPv6 addresses of a link, link-local ones included, each with its state.
