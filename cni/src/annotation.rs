@@ -8,3 +8,18 @@ pub const DEFAULT_NETWORK: &str = "v1.multus-cni.io/default-network";
 pub const NETWORK_STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
 /// On a NetworkAttachmentDefinition: the device resource that its plugin needs.
 pub const RESOURCE_NAME: &str = "k8s.v1.cni.cncf.io/resourceName";
+/// On a pod: where its definition came from; other than [`SOURCE_API`] it is a static pod.
+pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
+/// The [`CONFIG_SOURCE`] of pods that the API server knows first.
+pub const SOURCE_API: &str = "api";
+/// On a mirror pod: the hash of the static pod's definition, which the runtime knows as the pod's UID.
+pub const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+/// On a mirror pod: the same hash, which tells it from its successor.
+pub const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Whether anything here reads the annotation `key`; the others are not kept.
+pub fn is_read(key: &str) -> bool {
+    let prefixes = ["k8s.v1.cni.cncf.io/", "v1.multus-cni.io/", "kubernetes.io/config."];
+    prefixes.iter().any(|prefix| key.starts_with(prefix))
+        || matches!(key, "kubernetes.io/ingress-bandwidth" | "kubernetes.io/egress-bandwidth")
+}

@@ -11,8 +11,11 @@ use crate::nad::NetworkAttachmentDefinition;
 
 /// Where networks are found; the agent answers from its cache.
 pub trait Lookup {
-    /// The NetworkAttachmentDefinition of that namespace and name.
-    fn nad(&self, namespace: &str, name: &str) -> Option<NetworkAttachmentDefinition>;
+    /// The NetworkAttachmentDefinition of that namespace and name; it may be asked for far away.
+    fn nad(&self, namespace: &str, name: &str) -> Result<Option<NetworkAttachmentDefinition>, CniError>;
+
+    /// Whether the NetworkAttachmentDefinition is at hand, without asking for it far away.
+    fn has_nad(&self, namespace: &str, name: &str) -> bool;
 
     /// The text of the CNI file whose network has the name `reference`, or which lies at the path `reference`.
     fn file(&self, reference: &str) -> Result<Option<String>, CniError>;
@@ -72,11 +75,20 @@ impl<'a> Resolver<'a> {
 
     /// A network that `clusterNetwork` or `defaultNetworks` names: without '/' a NetworkAttachmentDefinition of the
     /// administrator's namespace, else a CNI file by its network's name; with '/' a path.
+    ///
+    /// A definition that is not at hand is asked for after the file: who names a file must not pay for a question on
+    /// every ADD.
     pub fn reference(&self, reference: &str, key: &str) -> Result<AuthorizedNad, CniError> {
-        if !reference.contains('/') && self.lookup.nad(&self.meta.multus_namespace, reference).is_some() {
-            return self.nad(Asker::Administrator, &self.meta.multus_namespace, reference);
+        let namespace = &self.meta.multus_namespace;
+        let may_be_nad = !reference.contains('/');
+        if may_be_nad && self.lookup.has_nad(namespace, reference) {
+            return self.nad(Asker::Administrator, namespace, reference);
         }
-        let text = self.lookup.file(reference)?.ok_or_else(|| {
+        let file = self.lookup.file(reference)?;
+        if file.is_none() && may_be_nad && self.lookup.nad(namespace, reference)?.is_some() {
+            return self.nad(Asker::Administrator, namespace, reference);
+        }
+        let text = file.ok_or_else(|| {
             CniError::new(Code::NetworkNotFound, format!("key {key:?}: network {reference:?} does not exist")).because(
                 format!(
                     "neither a NetworkAttachmentDefinition in namespace {} nor a CNI file in {} has that name",
@@ -99,7 +111,7 @@ impl<'a> Resolver<'a> {
                     "there is no NetworkAttachmentDefinition of that name; create it or correct the name",
                 )
         };
-        let nad = self.lookup.nad(namespace, name).ok_or_else(missing)?;
+        let nad = self.lookup.nad(namespace, name)?.ok_or_else(missing)?;
         if let Some(resource) = nad.resource_name() {
             return Err(CniError::new(
                 Code::UnsupportedField,

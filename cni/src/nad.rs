@@ -1,6 +1,7 @@
 //! NetworkAttachmentDefinitions: a network that pods can select.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::annotation::RESOURCE_NAME;
 use crate::manifest::{Annotations, Metadata};
@@ -15,7 +16,9 @@ pub struct NetworkAttachmentDefinition {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its annotations.
+    /// Its version in the API server; empty where there is none, as in standalone mode.
+    pub resource_version: String,
+    /// Its annotations, as far as [`crate::annotation::is_read`].
     pub annotations: Annotations,
     /// `spec.config`; where absent, the CNI file of the definition's name is meant.
     pub config: Option<String>,
@@ -41,7 +44,8 @@ struct Manifest {
 
 #[derive(Deserialize)]
 struct Spec {
-    config: Option<String>,
+    /// Any value: one that is no text must not make the list unreadable in which it stands.
+    config: Option<Value>,
 }
 
 impl TryFrom<Manifest> for NetworkAttachmentDefinition {
@@ -49,11 +53,16 @@ impl TryFrom<Manifest> for NetworkAttachmentDefinition {
 
     fn try_from(manifest: Manifest) -> Result<Self, String> {
         let (namespace, name) = manifest.metadata.key(Self::KIND)?;
+        let config = manifest.spec.and_then(|spec| spec.config).map(|config| match config {
+            Value::String(text) => text,
+            other => other.to_string(),
+        });
         Ok(Self {
             namespace,
             name,
-            annotations: manifest.metadata.annotations.unwrap_or_default(),
-            config: manifest.spec.and_then(|spec| spec.config).filter(|config| !config.trim().is_empty()),
+            resource_version: manifest.metadata.resource_version.unwrap_or_default(),
+            annotations: manifest.metadata.annotations,
+            config: config.filter(|config| !config.trim().is_empty()),
         })
     }
 }
@@ -81,6 +90,13 @@ mod tests {
         {
             assert_eq!(serde_json::from_value::<NetworkAttachmentDefinition>(manifest).unwrap().config, None);
         }
+    }
+
+    #[test]
+    fn a_config_that_is_no_text_is_kept_as_it_was_written() {
+        let manifest = json!({"metadata": {"name": "a"}, "spec": {"config": 5}});
+        let nad: NetworkAttachmentDefinition = serde_json::from_value(manifest).unwrap();
+        assert_eq!(nad.config.as_deref(), Some("5"));
     }
 
     #[test]

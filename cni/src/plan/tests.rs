@@ -36,8 +36,12 @@ impl Known {
 }
 
 impl Lookup for Known {
-    fn nad(&self, namespace: &str, name: &str) -> Option<NetworkAttachmentDefinition> {
-        self.nads.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    fn nad(&self, namespace: &str, name: &str) -> Result<Option<NetworkAttachmentDefinition>, CniError> {
+        Ok(self.nads.get(&(namespace.to_owned(), name.to_owned())).cloned())
+    }
+
+    fn has_nad(&self, namespace: &str, name: &str) -> bool {
+        self.nads.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
     fn file(&self, reference: &str) -> Result<Option<String>, CniError> {
@@ -64,6 +68,7 @@ fn pod(annotations: &[(&str, &str)]) -> Pod {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
+        ..Pod::default()
     }
 }
 
