@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use plexus_cni::{CniError, Code};
 
-use crate::cluster::{Catalog, follow};
+use crate::cluster::{self, ApiServer, Calls, Catalog};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::locks::Locks;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
-use crate::settings::Settings;
+use crate::settings::{ClusterSettings, Settings};
 
 /// Settings, state and data plane, shared by all workers.
 pub struct Agent {
@@ -28,6 +28,10 @@ pub struct Agent {
     pub datapath: Datapath,
     /// Pods and networks; without a source only what a call's config names can be attached.
     pub catalog: Option<Arc<Catalog>>,
+    /// The API server, if that is where `catalog` comes from.
+    pub api: Option<Arc<ApiServer>>,
+    /// How often the API server was called.
+    pub api_calls: Arc<Calls>,
     /// Held while the spool is served.
     pub replaying: Mutex<()>,
     /// One operation per container.
@@ -52,9 +56,12 @@ impl Agent {
             bpffs: settings.bpffs.clone(),
             max_ports: settings.ports_max,
         })?;
-        let catalog = settings.manifests.as_deref().map(catalog).transpose()?;
+        let api_calls = Arc::new(Calls::default());
+        let Source { catalog, api } = Source::open(&settings, &api_calls)?;
         Ok(Self {
             catalog,
+            api,
+            api_calls,
             boot_id,
             records,
             ports,
@@ -68,12 +75,30 @@ impl Agent {
     }
 }
 
-/// The cache of a directory of manifests.
-fn catalog(dir: &Path) -> Result<Arc<Catalog>, CniError> {
-    let catalog = Arc::new(Catalog::default());
-    follow(dir, &catalog).map_err(|error| {
-        CniError::new(Code::Io, format!("manifests in {} cannot be followed", dir.display()))
-            .because(format!("{error:#}"))
-    })?;
-    Ok(catalog)
+/// Where pods and networks come from.
+#[derive(Default)]
+struct Source {
+    catalog: Option<Arc<Catalog>>,
+    api: Option<Arc<ApiServer>>,
+}
+
+impl Source {
+    /// The directory of manifests or the cluster, if either is named.
+    fn open(settings: &Settings, calls: &Arc<Calls>) -> Result<Self, CniError> {
+        let catalog = Arc::new(Catalog::default());
+        if let Some(dir) = &settings.manifests {
+            cluster::follow(dir, &catalog).map_err(|error| {
+                CniError::new(Code::Io, format!("manifests in {} cannot be followed", dir.display()))
+                    .because(format!("{error:#}"))
+            })?;
+            return Ok(Self { catalog: Some(catalog), api: None });
+        }
+        let Some(ClusterSettings { kubeconfig, node_name }) = settings.cluster.clone() else {
+            return Ok(Self::default());
+        };
+        let api = cluster::start(kubeconfig, node_name, &catalog, calls).map_err(|error| {
+            CniError::new(Code::Io, "the cluster cannot be followed").because(format!("{error:#}"))
+        })?;
+        Ok(Self { catalog: Some(catalog), api: Some(api) })
+    }
 }

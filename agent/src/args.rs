@@ -1,10 +1,11 @@
 //! The command line of plexusd.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::Settings;
+use crate::settings::{ClusterSettings, Settings};
 
 /// The Plexus node agent: attaches pods to networks and moves, limits and counts their packets.
 #[derive(Parser)]
@@ -34,6 +35,16 @@ pub struct Run {
     /// Directory of YAML files with Pods and NetworkAttachmentDefinitions, followed live.
     #[arg(long)]
     manifests: Option<PathBuf>,
+    /// Kubeconfig of the API server with Pods and NetworkAttachmentDefinitions; inside a pod its service account is used
+    /// without being asked for.
+    #[arg(long, conflicts_with = "manifests")]
+    kubeconfig: Option<PathBuf>,
+    /// Name of this node's Node object [default: $MULTUS_NODE_NAME, else the host's name].
+    #[arg(long, env = "NODE_NAME")]
+    node_name: Option<String>,
+    /// Seconds that a pod which the cache lacks is waited for, before the API server is asked for it.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=60))]
+    pod_wait_s: u16,
     /// Directories with plugins of other vendors, searched before the runtime's CNI_PATH.
     #[arg(long, value_delimiter = ':')]
     bin_dir: Vec<PathBuf>,
@@ -51,9 +62,30 @@ pub struct Run {
     workers: u8,
 }
 
+impl Run {
+    /// The API server that is meant: the kubeconfig's, or that of the cluster in whose pod we run.
+    fn cluster(&self) -> Option<ClusterSettings> {
+        let is_inside = self.manifests.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+        if self.kubeconfig.is_none() && !is_inside {
+            return None;
+        }
+        let named = || std::env::var("MULTUS_NODE_NAME").ok().filter(|name| !name.is_empty());
+        // The kubelet names the node by its host, in lower case, unless told otherwise.
+        let host = || nix::unistd::gethostname().unwrap_or_default().to_string_lossy().to_lowercase();
+        let node_name = self.node_name.clone().filter(|name| !name.is_empty());
+        Some(ClusterSettings {
+            kubeconfig: self.kubeconfig.clone(),
+            node_name: node_name.or_else(named).unwrap_or_else(host),
+        })
+    }
+}
+
 impl From<Run> for Settings {
     fn from(run: Run) -> Self {
+        let cluster = run.cluster();
         Self {
+            cluster,
+            pod_wait: Duration::from_secs(run.pod_wait_s.into()),
             socket: run.socket,
             state_dir: run.state_dir,
             manifests: run.manifests,

@@ -1,6 +1,7 @@
 //! What an operator sets.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Everything that plexusd is told at its start.
 #[derive(Clone, Debug)]
@@ -11,6 +12,10 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Pods and NetworkAttachmentDefinitions as YAML files.
     pub manifests: Option<PathBuf>,
+    /// Pods and NetworkAttachmentDefinitions from an API server.
+    pub cluster: Option<ClusterSettings>,
+    /// How long a pod that the cache lacks is waited for, before the source is asked.
+    pub pod_wait: Duration,
     /// Directories for foreign plugins; empty means the runtime's CNI_PATH.
     pub bin_dirs: Vec<PathBuf>,
     /// Where maps and links are pinned.
@@ -21,4 +26,13 @@ pub struct Settings {
     pub ipam_data_dirs: Vec<PathBuf>,
     /// Worker threads.
     pub workers: usize,
+}
+
+/// The API server, and who we are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// Its address and our credentials; absent for the service account of the pod that plexusd runs in.
+    pub kubeconfig: Option<PathBuf>,
+    /// Name of this node's Node object.
+    pub node_name: String,
 }

@@ -70,7 +70,8 @@ struct Spec {
 struct Status {
     phase: Option<String>,
     resource_claim_statuses: Option<Vec<ClaimStatus>>,
-    extended_resource_claim_status: Option<ClaimStatus>,
+    #[serde(rename = "extendedResourceClaimStatus")]
+    extended_resource_claim: Option<ClaimStatus>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +99,7 @@ impl TryFrom<Manifest> for Pod {
             is_deleting: manifest.metadata.deletion_timestamp.is_some(),
             resource_claims: claims.into_iter().filter_map(|claim| claim.resource_claim_name).collect(),
             extended_resource_claim: status
-                .extended_resource_claim_status
+                .extended_resource_claim
                 .and_then(|claim| claim.resource_claim_name),
         })
     }

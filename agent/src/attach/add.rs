@@ -10,6 +10,7 @@ use super::default_route;
 use super::del;
 use super::plan;
 use super::request::Request;
+use crate::cluster::{Found, PodId};
 use crate::record::{Attachment, Owner, PodRef, RECORD_VERSION, Record};
 
 /// Attaches what the call means; the answer is the result for the runtime.
@@ -21,10 +22,15 @@ pub(super) fn add(request: &Request<'_>) -> Result<Value, CniError> {
     plan::reserve_ports(request, &mut planned.attachments)?;
     record.attachments.extend(planned.attachments);
     record.pod = planned.pod.or(record.pod);
+    let found = planned.found;
     let intended = validate(request, &record, first).and_then(|()| request.agent.records.put(record.clone()));
     let outcome = intended
         .map_err(|error| Failure { error, is_clean: true })
-        .and_then(|()| attach(request, &mut record, first, &planned.default_routes));
+        .and_then(|()| attach(request, &mut record, first, &planned.default_routes))
+        .and_then(|()| {
+            confirm(request, found.as_ref())
+                .map_err(|error| undo_all(request, &record, first, Failure { error, is_clean: true }))
+        });
     match outcome {
         Ok(()) => {
             let result = result(request, &record, first)?;
@@ -109,8 +115,16 @@ fn attach(
     }
     let finished = default_route::apply(request, &mut record.attachments[first..], default_routes)
         .and_then(|()| write_status(&mut record.attachments[first..]));
-    let failed = record.attachments.len();
-    finished.map_err(|error| undo(request, record, first, failed, Failure { error, is_clean: true }))
+    finished.map_err(|error| undo_all(request, record, first, Failure { error, is_clean: true }))
+}
+
+/// Looks at the pod again, in the cache: one that was deleted or replaced meanwhile must not be told of a success.
+fn confirm(request: &Request<'_>, found: Option<&Found>) -> Result<(), CniError> {
+    let (Some(id), Some(catalog), Some(found)) = (PodId::of(&request.args), &request.agent.catalog, found)
+    else {
+        return Ok(());
+    };
+    catalog.confirm(&id, found)
 }
 
 /// The elements of network-status.
@@ -124,6 +138,11 @@ fn write_status(attachments: &mut [Attachment]) -> Result<(), CniError> {
         attachment.status = elements.iter().map(|element| json!(element)).collect();
     }
     Ok(())
+}
+
+/// Undoes all attachments from `first`, in reverse.
+fn undo_all(request: &Request<'_>, record: &Record, first: usize, failure: Failure) -> Failure {
+    undo(request, record, first, record.attachments.len(), failure)
 }
 
 /// Undoes the attachments from `first` to `failed`, in reverse.

@@ -1,6 +1,6 @@
 //! From a call to the attachments that it means.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use plexus_cni::authorize::Lookup;
 use plexus_cni::config::{NetworkConfigList, PluginConfig};
@@ -9,24 +9,22 @@ use plexus_cni::json::Object;
 use plexus_cni::meta::MetaConfig;
 use plexus_cni::nad::NetworkAttachmentDefinition;
 use plexus_cni::plan::{PlannedAttachment, plan};
-use plexus_cni::pod::Pod;
 use plexus_cni::wire::CniCall;
 use plexus_cni::{CniError, Code};
 use serde_json::{Value, json};
 
 use super::Request;
-use crate::cluster::network_file;
+use crate::cluster::{Found, PodId, network_file};
 use crate::plugin::{Plugin, native};
 use crate::record::{Attachment, Owner, PodRef, Record};
-
-/// How long a pod that the cache lacks is waited for.
-const POD_WAIT: Duration = Duration::from_secs(5);
 
 /// The attachments of a call, and what happens to the default routes of each.
 pub(super) struct Planned {
     pub(super) attachments: Vec<Attachment>,
     pub(super) default_routes: Vec<DefaultRoutePlan>,
     pub(super) pod: Option<PodRef>,
+    /// The pod that was planned for, and where it was found.
+    pub(super) found: Option<Found>,
 }
 
 /// Plans an ADD; nothing is touched, and no port id is reserved yet. `record` is what the container has already.
@@ -44,6 +42,7 @@ pub(super) fn add(request: &Request<'_>, record: &Record) -> Result<Planned, Cni
         attachments: vec![attachment],
         default_routes: vec![DefaultRoutePlan::default()],
         pod: None,
+        found: None,
     })
 }
 
@@ -83,8 +82,9 @@ pub(super) fn for_status(request: &Request<'_>) -> Result<Vec<Attachment>, CniEr
 
 fn meta(request: &Request<'_>) -> Result<Planned, CniError> {
     let config = MetaConfig::parse(&request.call.config)?;
-    let pod = pod(request)?;
-    let planned = plan(&config, pod.as_ref(), &Networks { request, config: &config }, request.call)?;
+    let found = pod(request)?;
+    let pod = found.as_ref().map(|found| &*found.pod);
+    let planned = plan(&config, pod, &Networks { request, config: &config }, request.call)?;
     let default_routes = planned.attachments.iter().map(|planned| planned.default_route.clone()).collect();
     let attachments =
         planned.attachments.into_iter().map(|planned| of_meta(request, &config, planned)).collect();
@@ -93,32 +93,20 @@ fn meta(request: &Request<'_>) -> Result<Planned, CniError> {
             .args
             .get("K8S_POD_UID")
             .map(str::to_owned)
-            .or(Some(pod.uid).filter(|uid| !uid.is_empty())),
-        namespace: pod.namespace,
-        name: pod.name,
+            .or_else(|| Some(pod.uid.clone()).filter(|uid| !uid.is_empty())),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
     });
-    Ok(Planned { attachments, default_routes, pod })
+    Ok(Planned { attachments, default_routes, pod, found })
 }
 
-/// The pod that the call names, waited for if the cache lacks it. Another pod of that name is not it.
-fn pod(request: &Request<'_>) -> Result<Option<Pod>, CniError> {
-    let (Some((namespace, name)), Some(catalog)) = (request.args.pod(), &request.agent.catalog) else {
+/// The pod that the call names, waited for if the cache lacks it.
+fn pod(request: &Request<'_>) -> Result<Option<Found>, CniError> {
+    let (Some(id), Some(catalog)) = (PodId::of(&request.args), &request.agent.catalog) else {
         return Ok(None);
     };
-    let missing = |why: &str| {
-        CniError::new(Code::PodNotFound, format!("pod {namespace}/{name} is not known here"))
-            .because(why.to_owned())
-    };
-    let deadline = request.deadline.min(Instant::now() + POD_WAIT);
-    let pod = catalog
-        .pod(namespace, name, deadline)
-        .ok_or_else(|| missing("it was waited for; is its manifest there, or was it deleted meanwhile?"))?;
-    match request.args.get("K8S_POD_UID") {
-        Some(uid) if !pod.uid.is_empty() && uid != pod.uid => {
-            Err(missing("another pod of that name exists; this one was deleted"))
-        }
-        _ => Ok(Some(pod)),
-    }
+    let wait_until = request.deadline.min(Instant::now() + request.agent.settings.pod_wait);
+    catalog.pod(&id, wait_until, request.deadline).map(Some)
 }
 
 /// Where the planner finds networks.
@@ -128,8 +116,15 @@ struct Networks<'a> {
 }
 
 impl Lookup for Networks<'_> {
-    fn nad(&self, namespace: &str, name: &str) -> Option<NetworkAttachmentDefinition> {
-        self.request.agent.catalog.as_ref()?.nad(namespace, name)
+    fn nad(&self, namespace: &str, name: &str) -> Result<Option<NetworkAttachmentDefinition>, CniError> {
+        let Some(catalog) = &self.request.agent.catalog else { return Ok(None) };
+        let found = catalog.nad(namespace, name, self.request.deadline)?;
+        Ok(found.map(|nad| (*nad).clone()))
+    }
+
+    fn has_nad(&self, namespace: &str, name: &str) -> bool {
+        let catalog = self.request.agent.catalog.as_ref();
+        catalog.is_some_and(|catalog| catalog.nads.get(namespace, name).is_some())
     }
 
     fn file(&self, reference: &str) -> Result<Option<String>, CniError> {

@@ -1,87 +1,217 @@
 //! The cache of pods and NetworkAttachmentDefinitions.
 
-use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
+use plexus_cni::CniError;
 use plexus_cni::nad::NetworkAttachmentDefinition;
 use plexus_cni::pod::Pod;
 
-/// Namespace and name.
-type Key = (String, String);
+use super::identity::{PodId, Verdict};
+use super::{Feed, Store};
 
-/// Pods and networks, as a source read them.
-#[derive(Clone, Debug, Default)]
-pub struct Objects {
-    /// Pods by namespace and name.
-    pub pods: HashMap<Key, Pod>,
-    /// NetworkAttachmentDefinitions by namespace and name.
-    pub nads: HashMap<Key, NetworkAttachmentDefinition>,
+/// Longest single question that an ADD asks the source.
+const READ_WAIT: Duration = Duration::from_secs(10);
+
+/// Reads single objects from the source itself, for what the cache lacks.
+pub trait Reader: Send + Sync {
+    /// The pod, if there is one.
+    fn pod(&self, namespace: &str, name: &str, deadline: Instant) -> Result<Option<Pod>, CniError>;
+
+    /// The NetworkAttachmentDefinition, if there is one.
+    fn nad(
+        &self,
+        namespace: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<NetworkAttachmentDefinition>, CniError>;
 }
 
-/// The cache; readers may wait for a pod that is on its way.
+/// A pod, and where it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The pod.
+    pub pod: Arc<Pod>,
+    /// Whether the cache had it: then its absence later means that it is gone.
+    pub was_cached: bool,
+}
+
+/// The cache: filled by a source, read by every ADD.
 #[derive(Default)]
 pub struct Catalog {
-    objects: Mutex<Objects>,
-    changed: Condvar,
+    /// Pods of this node.
+    pub pods: Store<Pod>,
+    /// All NetworkAttachmentDefinitions.
+    pub nads: Store<NetworkAttachmentDefinition>,
+    /// How well `pods` follows the source.
+    pub pods_feed: Feed,
+    /// How well `nads` follows the source.
+    pub nads_feed: Feed,
+    reader: OnceLock<Arc<dyn Reader>>,
 }
 
 impl Catalog {
-    /// Replaces everything by what a source has read.
-    pub fn replace(&self, objects: Objects) {
-        *self.lock() = objects;
-        self.changed.notify_all();
+    /// Sets who is asked for what the cache lacks; only the first one counts.
+    pub fn read_through(&self, reader: Arc<dyn Reader>) {
+        self.reader.get_or_init(|| reader);
     }
 
-    /// The pod, waited for until `deadline`: the runtime may know it before we do.
-    pub fn pod(&self, namespace: &str, name: &str, deadline: Instant) -> Option<Pod> {
-        let key = (namespace.to_owned(), name.to_owned());
-        let mut objects = self.lock();
-        loop {
-            if let Some(pod) = objects.pods.get(&key) {
-                return Some(pod.clone());
-            }
-            let wait = deadline.saturating_duration_since(Instant::now());
-            if wait.is_zero() {
-                return None;
-            }
-            (objects, _) = self.changed.wait_timeout(objects, wait).unwrap_or_else(PoisonError::into_inner);
+    /// Whether pods and networks were read at least once.
+    pub fn is_synced(&self) -> bool {
+        self.pods_feed.state().is_synced && self.nads_feed.state().is_synced
+    }
+
+    /// The pod that an ADD is for, waited for until `wait_until`: the runtime may know it before we do. Then the source
+    /// is asked once, before `deadline`.
+    ///
+    /// Errors: [`plexus_cni::Code::PodNotFound`] for a pod that is not there, is another one of that name, has ended or is being
+    /// deleted; [`plexus_cni::Code::TryAgain`] where the source cannot be asked.
+    pub fn pod(&self, id: &PodId<'_>, wait_until: Instant, deadline: Instant) -> Result<Found, CniError> {
+        let wanted = |pod: &Pod| id.judge(pod) == Verdict::Wanted;
+        let cached = |pod| Ok(Found { pod, was_cached: true });
+        if let Some(pod) = self.pods.get(id.namespace, id.name).filter(|pod| wanted(pod)) {
+            return cached(pod);
+        }
+        let reader = self.reader.get();
+        // Nothing comes by itself from a source that has failed: it is asked at once.
+        if (reader.is_none() || !self.pods_feed.is_broken())
+            && let Some(pod) = self.pods.wait(id.namespace, id.name, wait_until, wanted)
+        {
+            return cached(pod);
+        }
+        let Some(reader) = reader else {
+            let pod = self.pods.get(id.namespace, id.name);
+            return Err(id.refusal(pod.map_or(Verdict::Missing, |pod| id.judge(&pod))));
+        };
+        let Some(pod) = reader.pod(id.namespace, id.name, deadline.min(Instant::now() + READ_WAIT))? else {
+            return Err(id.refusal(Verdict::Missing));
+        };
+        match id.judge(&pod) {
+            Verdict::Wanted => Ok(Found { pod: Arc::new(pod), was_cached: false }),
+            verdict => Err(id.refusal(verdict)),
         }
     }
 
-    /// The NetworkAttachmentDefinition.
-    pub fn nad(&self, namespace: &str, name: &str) -> Option<NetworkAttachmentDefinition> {
-        self.lock().nads.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    /// Whether the pod that was found before is still the one of this ADD, as far as the cache knows.
+    pub fn confirm(&self, id: &PodId<'_>, found: &Found) -> Result<(), CniError> {
+        let verdict = match self.pods.get(id.namespace, id.name) {
+            Some(pod) => id.judge(&pod),
+            None if found.was_cached => Verdict::Missing,
+            // One that was read from the source may not have reached the cache yet.
+            None => Verdict::Wanted,
+        };
+        if verdict == Verdict::Wanted { Ok(()) } else { Err(id.refusal(verdict)) }
     }
 
-    /// All NetworkAttachmentDefinitions, by namespace and name.
-    pub fn nads(&self) -> Vec<NetworkAttachmentDefinition> {
-        let mut nads: Vec<_> = self.lock().nads.values().cloned().collect();
-        nads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        nads
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Objects> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The NetworkAttachmentDefinition; one that is not in the cache may just have been made, so the source is asked.
+    pub fn nad(
+        &self,
+        namespace: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<Arc<NetworkAttachmentDefinition>>, CniError> {
+        match (self.nads.get(namespace, name), self.reader.get()) {
+            (None, Some(reader)) => {
+                let found = reader.nad(namespace, name, deadline.min(Instant::now() + READ_WAIT))?;
+                Ok(found.map(Arc::new))
+            }
+            (found, _) => Ok(found),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Mutex;
+
+    use plexus_cni::Code;
 
     use super::*;
 
+    /// A source that has one pod and no networks, and counts the questions.
+    #[derive(Default)]
+    struct Source {
+        pod: Option<Pod>,
+        is_down: bool,
+        questions: Mutex<u32>,
+    }
+
+    impl Reader for Source {
+        fn pod(&self, _: &str, _: &str, _: Instant) -> Result<Option<Pod>, CniError> {
+            *self.questions.lock().unwrap() += 1;
+            if self.is_down {
+                return Err(CniError::new(Code::TryAgain, "down"));
+            }
+            Ok(self.pod.clone())
+        }
+
+        fn nad(&self, _: &str, _: &str, _: Instant) -> Result<Option<NetworkAttachmentDefinition>, CniError> {
+            *self.questions.lock().unwrap() += 1;
+            Ok(None)
+        }
+    }
+
+    fn pod(uid: &str) -> Pod {
+        Pod { namespace: "n".into(), name: "p".into(), uid: uid.into(), ..Pod::default() }
+    }
+
+    fn id(uid: &str) -> PodId<'_> {
+        PodId { namespace: "n", name: "p", uid: Some(uid) }
+    }
+
+    fn catalog(source: Source) -> (Catalog, Arc<Source>) {
+        let (catalog, source) = (Catalog::default(), Arc::new(source));
+        catalog.read_through(Arc::clone(&source) as Arc<dyn Reader>);
+        (catalog, source)
+    }
+
+    fn find(catalog: &Catalog, uid: &str) -> Result<Found, CniError> {
+        let now = Instant::now();
+        catalog.pod(&id(uid), now + Duration::from_millis(50), now + Duration::from_secs(5))
+    }
+
     #[test]
-    fn a_pod_that_comes_late_is_waited_for_and_one_that_never_comes_is_not_found() {
-        let catalog = Catalog::default();
-        assert!(catalog.pod("n", "p", Instant::now()).is_none());
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| catalog.pod("n", "p", Instant::now() + Duration::from_secs(10)));
-            let mut objects = Objects::default();
-            objects.pods.insert(("n".into(), "p".into()), Pod::default());
-            catalog.replace(objects);
-            assert!(waiting.join().unwrap().is_some());
-        });
+    fn what_the_cache_has_costs_no_question() {
+        let (catalog, source) = catalog(Source::default());
+        catalog.pods.apply(pod("a"));
+        catalog.nads.apply(NetworkAttachmentDefinition { name: "x".into(), ..Default::default() });
+        let found = find(&catalog, "a").unwrap();
+        assert!(found.was_cached && catalog.nad("", "x", Instant::now()).unwrap().is_some());
+        catalog.confirm(&id("a"), &found).unwrap();
+        assert_eq!(*source.questions.lock().unwrap(), 0);
+    }
+
+    #[test]
+    fn what_the_cache_lacks_is_asked_for_once() {
+        let (catalog, source) = catalog(Source { pod: Some(pod("new")), ..Source::default() });
+        catalog.pods.apply(pod("old"));
+        let found = find(&catalog, "new").unwrap();
+        assert!(!found.was_cached && found.pod.uid == "new");
+        assert_eq!(find(&catalog, "newer").unwrap_err().code, Code::PodNotFound);
+        assert_eq!(catalog.nad("n", "x", Instant::now()).unwrap(), None);
+        assert_eq!(*source.questions.lock().unwrap(), 3);
+    }
+
+    #[test]
+    fn a_source_that_has_failed_is_asked_without_waiting() {
+        let (catalog, _) = catalog(Source { is_down: true, ..Source::default() });
+        catalog.pods_feed.failed("no route".into());
+        let (begun, hour) = (Instant::now(), Duration::from_hours(1));
+        let error = catalog.pod(&id("a"), begun + hour, begun + hour).unwrap_err();
+        assert_eq!(error.code, Code::TryAgain);
+    }
+
+    #[test]
+    fn a_pod_that_went_or_was_replaced_is_not_confirmed() {
+        let (catalog, _) = catalog(Source::default());
+        catalog.pods.apply(pod("a"));
+        let found = find(&catalog, "a").unwrap();
+        catalog.pods.delete("n", "p");
+        assert!(catalog.confirm(&id("a"), &found).is_err());
+        catalog.confirm(&id("a"), &Found { was_cached: false, ..found.clone() }).unwrap();
+        catalog.pods.apply(pod("b"));
+        assert!(catalog.confirm(&id("a"), &found).is_err());
+        catalog.pods.apply(Pod { is_deleting: true, ..pod("a") });
+        assert!(catalog.confirm(&id("a"), &found).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Standalone mode: pods and networks from a directory of ordinary manifests, followed live.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use plexus_cni::nad::NetworkAttachmentDefinition;
 use plexus_cni::pod::Pod;
 use serde_json::Value;
 
-use super::{Catalog, Objects};
+use super::Catalog;
 
 /// Largest manifest file, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -23,6 +23,25 @@ const FILES_MAX: usize = 10_000;
 const SETTLE: Duration = Duration::from_millis(20);
 /// The directory is read again after this even without an event: some file systems send none.
 const RESCAN: Duration = Duration::from_secs(10);
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// Pods and networks of one file, or of all.
+#[derive(Clone, Debug, Default)]
+struct Objects {
+    pods: HashMap<Key, Pod>,
+    nads: HashMap<Key, NetworkAttachmentDefinition>,
+}
+
+impl Objects {
+    fn publish(self, catalog: &Catalog) {
+        catalog.nads.replace(self.nads.into_values());
+        catalog.nads_feed.listed();
+        catalog.pods.replace(self.pods.into_values());
+        catalog.pods_feed.listed();
+    }
+}
 
 /// Reads the directory into `catalog` and follows its changes on a thread of its own.
 pub fn follow(dir: &Path, catalog: &Arc<Catalog>) -> anyhow::Result<()> {
@@ -35,7 +54,7 @@ pub fn follow(dir: &Path, catalog: &Arc<Catalog>) -> anyhow::Result<()> {
         .watch(dir, RecursiveMode::NonRecursive)
         .with_context(|| format!("cannot follow {}", dir.display()))?;
     let mut source = Source { dir: dir.to_owned(), files: BTreeMap::new(), _watcher: watcher };
-    catalog.replace(source.scan()?);
+    source.scan()?.publish(catalog);
     let catalog = Arc::clone(catalog);
     std::thread::Builder::new().name("manifests".into()).spawn(move || source.run(&events, &catalog))?;
     Ok(())
@@ -57,8 +76,13 @@ impl Source {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             match self.scan() {
-                Ok(objects) => catalog.replace(objects),
-                Err(error) => tracing::error!("{error:#}; pods and networks stay as they were"),
+                Ok(objects) => objects.publish(catalog),
+                Err(error) => {
+                    let why = format!("{error:#}");
+                    tracing::error!("{why}; pods and networks stay as they were");
+                    catalog.nads_feed.failed(why.clone());
+                    catalog.pods_feed.failed(why);
+                }
             }
         }
     }
@@ -152,10 +176,11 @@ mod tests {
         let catalog = Arc::new(Catalog::default());
         fs::write(dir.path().join("nad.yaml"), NAD).unwrap();
         follow(dir.path(), &catalog).unwrap();
-        assert!(catalog.nad("default", "mv").is_some());
+        assert!(catalog.nads.get("default", "mv").is_some() && catalog.is_synced());
         fs::write(dir.path().join("nad.yaml"), "{").unwrap();
         fs::write(dir.path().join("pod.yaml"), POD).unwrap();
-        assert!(catalog.pod("n", "p", Instant::now() + Duration::from_secs(20)).is_some());
-        assert!(catalog.nad("default", "mv").is_some());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        assert!(catalog.pods.wait("n", "p", deadline, |_| true).is_some());
+        assert!(catalog.nads.get("default", "mv").is_some());
     }
 }

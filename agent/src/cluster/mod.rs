@@ -1,9 +1,26 @@
 //! Which pods and networks exist: a cache that a source fills, and that an ADD reads without asking anybody.
+//!
+//! ```text
+//! manifests ─┐            ┌─ Store<Pod>, Feed ─┐
+//!            ├─▶ Catalog ─┤                    ├─▶ ADD
+//! kube ──────┘            └─ Store<Nad>, Feed ─┘
+//!   └──────────────── Reader: what the cache lacks ─▶
+//! ```
 
+mod calls;
 mod catalog;
+mod feed;
 mod files;
+mod identity;
+mod kube;
 mod manifests;
+mod store;
 
-pub use catalog::{Catalog, Objects};
+pub use self::kube::{ApiError, ApiErrorKind, ApiServer, start};
+pub use calls::{Call, Calls};
+pub use catalog::{Catalog, Found, Reader};
+pub use feed::{Feed, FeedState};
 pub use files::network_file;
+pub use identity::{PodId, Verdict};
 pub use manifests::follow;
+pub use store::{Object, Store};

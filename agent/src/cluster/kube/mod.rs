@@ -1,0 +1,83 @@
+//! The API server as a source: watches of this node's pods and of all networks, and single calls.
+//!
+//! All of it runs on one thread with a runtime of its own. Decoding a list takes longer than the shim's server may be
+//! silent, and a call to a server that is far away must not stand in anybody's way.
+
+mod apiserver;
+mod backoff;
+mod client;
+mod error;
+mod kind;
+mod session;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use anyhow::Context as _;
+use plexus_cni::nad::NetworkAttachmentDefinition;
+use plexus_cni::pod::Pod;
+use tokio::runtime::{Builder, Handle};
+
+pub use apiserver::ApiServer;
+pub use error::{ApiError, ApiErrorKind};
+
+use self::session::{Connect, Session};
+use super::{Calls, Catalog, Reader};
+
+/// Starts to follow the cluster into `catalog`; returns as soon as the credentials are read, and does not wait for the
+/// API server. `kubeconfig` is absent inside a cluster.
+pub fn start(
+    kubeconfig: Option<PathBuf>,
+    node_name: String,
+    catalog: &Arc<Catalog>,
+    calls: &Arc<Calls>,
+) -> anyhow::Result<Arc<ApiServer>> {
+    start_with(Box::new(move || Box::pin(client::connect(kubeconfig.clone()))), node_name, catalog, calls)
+}
+
+fn start_with(
+    connect: Connect,
+    node_name: String,
+    catalog: &Arc<Catalog>,
+    calls: &Arc<Calls>,
+) -> anyhow::Result<Arc<ApiServer>> {
+    let (started, start) = sync_channel(1);
+    let (fed, calls) = (Arc::clone(catalog), Arc::clone(calls));
+    let serve = move || {
+        let opened = Builder::new_current_thread().enable_all().build().context("no runtime can be made");
+        let opened = opened.and_then(|runtime| {
+            let session = runtime.block_on(Session::open(connect, calls))?;
+            Ok((runtime, Arc::new(session)))
+        });
+        let (runtime, session) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return started.send(Err(error)).unwrap_or_default(),
+        };
+        let api = ApiServer { runtime: Handle::clone(runtime.handle()), session, node_name };
+        let api = Arc::new(api);
+        runtime.block_on(async {
+            follow(&api, &fed);
+            started.send(Ok(Arc::clone(&api))).unwrap_or_default();
+            std::future::pending::<()>().await;
+        });
+    };
+    std::thread::Builder::new().name("cluster".into()).spawn(serve).context("no thread can be started")?;
+    let api = start.recv().context("the cluster's thread ended")??;
+    catalog.read_through(Arc::clone(&api) as Arc<dyn Reader>);
+    Ok(api)
+}
+
+/// Starts both watches.
+fn follow(api: &ApiServer, catalog: &Arc<Catalog>) {
+    let of_this_node = format!("spec.nodeName={}", api.node_name);
+    let session = || Arc::clone(&api.session);
+    tokio::spawn(watch::follow::<Pod>(session(), Arc::clone(catalog), Some(of_this_node)));
+    tokio::spawn(watch::follow::<NetworkAttachmentDefinition>(session(), Arc::clone(catalog), None));
+}
+
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod tests;
