@@ -21,7 +21,7 @@ everything built lands in target/. A first run on a bare Debian 12 machine needs
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Install what building and testing need: Debian packages, rust-src, bpf-linker, bpffs
+    /// Install what building and testing need: Debian packages, rust-src, bpf-linker, bpffs, an API server
     ///
     /// Does nothing, in well under a second, where everything is there. A piece that cannot be had is named together
     /// with the command that would install it; the exit status is then 1.
@@ -82,7 +82,7 @@ pub(crate) enum Selection {
     Fuzz,
     /// Other kernels in virtual machines (not built yet)
     Vm,
-    /// Against a real API server (not built yet)
+    /// Against a real API server in a throw-away host (root)
     Api,
     /// All that are built
     All,

@@ -5,6 +5,8 @@
 
 mod bpf_linker;
 mod bpffs;
+mod debian;
+mod kube_assets;
 mod packages;
 mod rust_src;
 
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 pub(crate) use self::bpf_linker::linker_path;
+pub(crate) use self::kube_assets::{VARIABLE as KUBE_ASSETS_VARIABLE, directory as kube_assets};
 pub(crate) use self::packages::{is_root, reference_plugins};
 pub(crate) use self::rust_src::library_path;
 use crate::paths::Workspace;
@@ -34,6 +37,8 @@ pub(crate) enum Piece {
     NetworkTools,
     /// The mounted file system that holds pinned maps and links.
     Bpffs,
+    /// etcd and kube-apiserver, which the API tests run.
+    KubeAssets,
 }
 
 /// What building needs.
@@ -42,9 +47,11 @@ pub(crate) const FOR_BUILD: &[Piece] = &[Piece::Compiler, Piece::RustSrc, Piece:
 pub(crate) const FOR_RUN: &[Piece] =
     &[Piece::Compiler, Piece::RustSrc, Piece::BpfLinker, Piece::NetworkTools, Piece::Bpffs];
 
+/// What the API tests need beside that.
+pub(crate) const FOR_API: &[Piece] = &[Piece::KubeAssets];
 /// What fuzzing needs.
 pub(crate) const FOR_FUZZ: &[Piece] = &[Piece::Compiler, Piece::CppCompiler];
-const EVERYTHING: &[&[Piece]] = &[FOR_RUN, FOR_FUZZ];
+const EVERYTHING: &[&[Piece]] = &[FOR_RUN, FOR_API, FOR_FUZZ];
 
 /// `cargo xtask setup`: every piece; fails if one cannot be had.
 pub(crate) fn verb(workspace: &Workspace) -> Result<ExitCode> {
@@ -133,6 +140,7 @@ impl Piece {
             Self::BpfLinker => "bpf-linker",
             Self::NetworkTools => "a network tool or the reference CNI plugins",
             Self::Bpffs => "a bpf file system on /sys/fs/bpf",
+            Self::KubeAssets => "kube-apiserver or etcd",
         }
     }
 
@@ -148,6 +156,7 @@ impl Piece {
             Self::BpfLinker => Ok(linker_path(workspace).is_file()),
             Self::NetworkTools => Ok(packages::missing(packages::NETWORK_TOOLS).is_empty()),
             Self::Bpffs => bpffs::is_mounted(),
+            Self::KubeAssets => Ok(kube_assets::is_present(workspace)),
         }
     }
 
@@ -159,6 +168,7 @@ impl Piece {
             Self::BpfLinker => bpf_linker::install(workspace, toolchain),
             Self::NetworkTools => packages::install(packages::NETWORK_TOOLS),
             Self::Bpffs => bpffs::mount(),
+            Self::KubeAssets => kube_assets::install(workspace),
         }
     }
 
@@ -170,6 +180,7 @@ impl Piece {
             Self::BpfLinker => bpf_linker::install_command(workspace),
             Self::NetworkTools => packages::install_command(packages::NETWORK_TOOLS),
             Self::Bpffs => bpffs::MOUNT_COMMAND.to_owned(),
+            Self::KubeAssets => kube_assets::install_command(),
         };
         Absent { piece: self, why, command }
     }

@@ -4,18 +4,17 @@
 //! release is unpacked from Debian's archive into the cache, without installing it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::packages;
+use super::debian::{Archive, remove_dir};
 use crate::paths::Workspace;
 use crate::run;
 use crate::toolchain::Toolchain;
 
 /// The suite that carries the pinned release.
-const ARCHIVE: &str = "http://deb.debian.org/debian trixie-backports main";
+const SUITE: &str = "trixie-backports";
 
 /// Where the `library` directory is, in the toolchain or in the cache; `None` if it is nowhere.
 pub(crate) fn library_path(workspace: &Workspace, toolchain: &Toolchain) -> Result<Option<PathBuf>> {
@@ -35,54 +34,20 @@ pub(super) fn install_command(toolchain: &Toolchain) -> String {
     format!("rustup component add rust-src --toolchain {release}")
 }
 
-/// Downloads Debian's package of the same release with private package lists and unpacks it; needs no root
-/// where Debian's keys are installed.
+/// Unpacks Debian's package of the same release into the cache.
 pub(super) fn install(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
-    if !packages::missing(packages::DEBIAN_KEYS).is_empty() {
-        packages::install(packages::DEBIAN_KEYS)?;
-    }
-    let source = format!("deb [signed-by={}] {ARCHIVE}\n", packages::DEBIAN_KEYRING);
     let release = toolchain.release()?;
     let root = install_root(workspace, toolchain)?;
     let staging = workspace.cache().join(format!("rust-src-{release}.part"));
-    remove_dir(&staging)?;
-    fs::create_dir_all(staging.join("lists/partial"))
-        .and_then(|()| fs::create_dir_all(staging.join("cache/archives/partial")))
-        .and_then(|()| fs::write(staging.join("sources.list"), source))
-        .with_context(|| format!("cannot prepare {}", staging.display()))?;
-
-    run::with_progress("read the package list of Debian backports", apt("apt-get", &staging).arg("update"))?;
-    let madison = run::output("look rust-src up", apt("apt-cache", &staging).args(["madison", "rust-src"]))?;
+    let archive = Archive::open(&staging, SUITE, false)?;
+    let madison = run::output("look rust-src up", archive.apt("apt-cache").args(["madison", "rust-src"]))?;
     let Some(version) = version_of_release(&madison, release) else {
         bail!("Debian's backports hold no rust-src of release {release}; they offer: {madison}");
     };
-    let package = format!("rust-src={version}");
-    run::with_progress(
-        &format!("download {package}"),
-        apt("apt-get", &staging).args(["download", &package]),
-    )?;
-    unpack(&staging)?;
-
+    let unpacked = archive.unpack(&[&format!("rust-src={version}")], "unpacked")?;
     remove_dir(&root)?;
-    fs::rename(staging.join("unpacked"), &root)
-        .with_context(|| format!("cannot create {}", root.display()))?;
-    remove_dir(&staging)
-}
-
-/// apt with its own sources, lists and download directory, so that the machine's configuration is not touched.
-fn apt(program: &str, staging: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(staging).env("DEBIAN_FRONTEND", "noninteractive");
-    for (option, value) in [
-        ("Dir::Etc::sourcelist", staging.join("sources.list")),
-        ("Dir::Etc::sourceparts", "/dev/null".into()),
-        ("Dir::State::Lists", staging.join("lists")),
-        ("Dir::Cache", staging.join("cache")),
-    ] {
-        command.arg(format!("-o{option}={}", value.display()));
-    }
-    command.args(["-oAcquire::Retries=3", "-oAcquire::Languages=none", "-oAPT::Sandbox::User=root"]);
-    command
+    fs::rename(unpacked, &root).with_context(|| format!("cannot create {}", root.display()))?;
+    archive.remove()
 }
 
 /// `apt-cache madison` prints `package | version | source` lines, newest first.
@@ -91,26 +56,6 @@ fn version_of_release<'a>(madison: &'a str, release: &str) -> Option<&'a str> {
         .lines()
         .filter_map(|line| line.split('|').nth(1).map(str::trim))
         .find(|version| version.strip_prefix(release).is_some_and(|rest| rest.starts_with(['+', '-', '~'])))
-}
-
-fn unpack(staging: &Path) -> Result<()> {
-    let package = fs::read_dir(staging)
-        .context("cannot list the download directory")?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .context("apt-get downloaded no package")?;
-    let mut command = Command::new("dpkg");
-    command.arg("-x").arg(&package).arg(staging.join("unpacked"));
-    run::with_progress("unpack rust-src", &mut command)
-}
-
-fn remove_dir(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub(super) enum Suite {
     Bpf,
     /// `netns_*`: whole paths in throw-away network namespaces.
     Netns,
+    /// `api_*`: the same against a real API server.
+    Api,
 }
 
 impl Suite {
@@ -33,6 +35,7 @@ impl Suite {
             Self::Unit => "unit",
             Self::Bpf => "bpf",
             Self::Netns => "netns",
+            Self::Api => "api",
         }
     }
 
@@ -40,6 +43,7 @@ impl Suite {
         match () {
             () if binary.is_integration && binary.name.starts_with("bpf_") => Self::Bpf,
             () if binary.is_integration && binary.name.starts_with("netns_") => Self::Netns,
+            () if binary.is_integration && binary.name.starts_with("api_") => Self::Api,
             () => Self::Unit,
         }
     }
@@ -52,7 +56,7 @@ impl Suite {
     fn threads(self) -> usize {
         match self {
             Self::Unit => thread::available_parallelism().map_or(1, NonZero::get),
-            Self::Bpf | Self::Netns => 1,
+            Self::Bpf | Self::Netns | Self::Api => 1,
         }
     }
 
@@ -60,7 +64,7 @@ impl Suite {
     fn deadline(self) -> Duration {
         match self {
             Self::Unit | Self::Bpf => Duration::from_mins(2),
-            Self::Netns => Duration::from_mins(5),
+            Self::Netns | Self::Api => Duration::from_mins(5),
         }
     }
 
@@ -139,6 +143,7 @@ mod tests {
     fn a_test_file_chooses_its_suite_by_its_name() {
         assert_eq!(Suite::of(&binary("bpf_policer", true)), Suite::Bpf);
         assert_eq!(Suite::of(&binary("netns_macvlan", true)), Suite::Netns);
+        assert_eq!(Suite::of(&binary("api_status", true)), Suite::Api);
         assert_eq!(Suite::of(&binary("conformance", true)), Suite::Unit);
         assert_eq!(Suite::of(&binary("bpf_looking_library", false)), Suite::Unit);
     }
