@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use plexus_cni::nad::NetworkAttachmentDefinition;
 use plexus_cni::pod::Pod;
 use serde_json::Value;
@@ -46,7 +47,10 @@ impl Objects {
 /// Reads the directory into `catalog` and follows its changes on a thread of its own.
 pub fn follow(dir: &Path, catalog: &Arc<Catalog>) -> anyhow::Result<()> {
     let (sender, events) = channel();
-    let mut watcher = notify::recommended_watcher(move |_| {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        if event.is_ok_and(|event| !may_be_a_change(event.kind)) {
+            return;
+        }
         // Nobody listens any more once the process ends.
         sender.send(()).unwrap_or_default();
     })?;
@@ -58,6 +62,15 @@ pub fn follow(dir: &Path, catalog: &Arc<Catalog>) -> anyhow::Result<()> {
     let catalog = Arc::clone(catalog);
     std::thread::Builder::new().name("manifests".into()).spawn(move || source.run(&events, &catalog))?;
     Ok(())
+}
+
+/// Whether the files may have changed. Our own reading is told as well: following that would be reading without end.
+fn may_be_a_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
 }
 
 struct Source {
@@ -168,6 +181,15 @@ mod tests {
         let objects = parse(&format!("{POD}---\n{NAD}---\n{list}")).unwrap();
         assert_eq!((objects.pods.len(), objects.nads.len()), (2, 1));
         assert!(parse("kind: Pod\nmetadata: {name: ../x}\n").is_err());
+    }
+
+    #[test]
+    fn a_file_that_was_read_is_no_change_and_one_that_was_written_is() {
+        let access = EventKind::Access;
+        assert!(!may_be_a_change(access(AccessKind::Open(AccessMode::Any))));
+        assert!(!may_be_a_change(access(AccessKind::Close(AccessMode::Read))));
+        assert!(may_be_a_change(access(AccessKind::Close(AccessMode::Write))));
+        assert!(may_be_a_change(EventKind::Any));
     }
 
     #[test]
