@@ -125,7 +125,7 @@ fn c032_c042_an_add_that_is_repeated_after_a_crash_at_any_step_succeeds_once() {
         let records: Vec<_> = std::fs::read_dir(node.host.state_dir().join("records")).unwrap().collect();
         assert_eq!((records.len(), node.leases("blue").len()), (1, 1), "step {at}");
         let text = std::fs::read_to_string(records[0].as_ref().unwrap().path()).unwrap();
-        let record: Value = serde_json::from_str(&text).unwrap();
+        let record: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         let result = &record["attachments"][0]["result"];
         succeeded(&node.check(&pod, "eth0", &config, result));
         succeeded(&node.del(&pod, "eth0", &config));
