@@ -54,29 +54,30 @@ impl DataDir {
                 other => error.because(other.to_string()),
             }
         };
-        if create {
-            std::fs::create_dir_all(&self.base).map_err(|error| {
-                CniError::new(Code::State, format!("directory {} cannot be made", self.base.display()))
-                    .because(error.to_string())
-            })?;
-        }
+        // Nearly always everything is there: it is opened first, and made where it is missing.
         let mut dir = match open(&self.base, flags, Mode::empty()) {
             Ok(dir) => dir,
             Err(Errno::ENOENT) if !create => return Ok(None),
+            Err(Errno::ENOENT) => {
+                std::fs::create_dir_all(&self.base).map_err(|error| {
+                    CniError::new(Code::State, format!("directory {} cannot be made", self.base.display()))
+                        .because(error.to_string())
+                })?;
+                open(&self.base, flags, Mode::empty()).map_err(|errno| fail(&self.base, errno))?
+            }
             Err(errno) => return Err(fail(&self.base, errno)),
         };
         let mut path = self.base.clone();
         for part in self.below.iter().map(OsString::as_os_str).chain([network.as_ref()]) {
             path.push(part);
-            if create {
-                match mkdirat(&dir, part, DIR_MODE) {
-                    Ok(()) | Err(Errno::EEXIST) => {}
-                    Err(errno) => return Err(fail(&path, errno)),
-                }
-            }
-            dir = match openat(&dir, part, flags | OFlag::O_NOFOLLOW, Mode::empty()) {
+            let enter = || openat(&dir, part, flags | OFlag::O_NOFOLLOW, Mode::empty());
+            dir = match enter() {
                 Ok(dir) => dir,
                 Err(Errno::ENOENT) if !create => return Ok(None),
+                Err(Errno::ENOENT) => match mkdirat(&dir, part, DIR_MODE) {
+                    Ok(()) | Err(Errno::EEXIST) => enter().map_err(|errno| fail(&path, errno))?,
+                    Err(errno) => return Err(fail(&path, errno)),
+                },
                 Err(errno) => return Err(fail(&path, errno)),
             };
         }
