@@ -36,10 +36,12 @@ pub(crate) fn verb(options: &CniOptions, screen: &mut Screen) -> Result<ExitCode
     {
         let stage = Stage::build(options)?;
         report.conditions = stage.conditions(options)?;
+        let resident = stage.settle()?;
         let mut arms = stage.arms(options)?;
         report.arms.extend(rounds::measure(&mut arms, options.rounds, screen)?);
         drop(arms);
         report.arms.extend(burst::measure(&stage, options, screen)?);
+        resident.leave()?;
     }
     if options.pods > 0 {
         report.arms.extend(memory::measure(options, screen)?);

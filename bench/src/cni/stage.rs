@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use plexus_agent::lab::manifests::write_pod;
-use plexus_agent::lab::{Binaries, DaemonSetup, Host, NetNs, Plexusd, Runtime};
+use plexus_agent::lab::{Binaries, DaemonSetup, Host, NetNs, Plexusd, Pod, Runtime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::arm::{Arm, PluginArm};
+use super::arm::{Arm, IFNAME, PluginArm};
 use super::config;
 use super::floor::Floor;
 use crate::args::CniOptions;
@@ -45,6 +45,18 @@ impl Stage {
         host.cable(PARENT, &wire_end, "eth0")?;
         let plexusd = DaemonSetup::new(&host, &binaries).start()?;
         Ok(Self { plexusd, binaries, _wire_end: wire_end, host, work_dir })
+    }
+
+    /// Attaches the pod that stays for the whole run: the measured ones are not the node's first.
+    pub(super) fn settle(&self) -> Result<Resident> {
+        let resident = Resident {
+            runtime: self.shim(),
+            pod: self.host.pod("resident")?,
+            config: config::macvlan("bench-resident", 7),
+        };
+        let added = resident.runtime.add(&resident.pod, IFNAME, &resident.config)?;
+        added.success().context("the resident pod cannot be attached")?;
+        Ok(resident)
     }
 
     /// All arms that this machine and the options allow; the reference is mandatory.
@@ -102,10 +114,27 @@ impl Stage {
         Ok(BTreeMap::from([
             ("rounds", json!(options.rounds)),
             ("bursts", json!(options.bursts)),
+            ("resident_pods", json!(1)),
             ("parent_link", json!("veth")),
             ("state_file_system", json!(file_system(self.work_dir.path()))),
             ("reference", json!(version_of(&options.reference_bin.join("macvlan"))?)),
         ]))
+    }
+}
+
+/// A pod that stays attached.
+pub(super) struct Resident {
+    runtime: Runtime,
+    pod: Pod,
+    config: Value,
+}
+
+impl Resident {
+    /// Detaches it: plexusd then leaves nothing.
+    pub(super) fn leave(self) -> Result<()> {
+        let outcome = self.runtime.del(&self.pod, IFNAME, &self.config)?;
+        outcome.success().context("the resident pod cannot be detached")?;
+        Ok(())
     }
 }
 
