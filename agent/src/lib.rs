@@ -19,6 +19,7 @@ pub mod netlink;
 pub mod nft;
 pub mod plugin;
 pub mod query;
+pub mod queue;
 pub mod reconcile;
 pub mod record;
 pub mod repair;

@@ -30,7 +30,9 @@ pub fn release_earlier_boots(agent: &Agent, host: &Netlink) {
 pub fn release(agent: &Agent, host: &Netlink, record: &Record) {
     for attachment in record.attachments.iter().rev() {
         let deadline = Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS);
-        let outcome = worker::serve(agent, host, &del_of(record, attachment), None, &NoShim, deadline);
+        let call = del_of(record, attachment);
+        let outcome = worker::serve(agent, host, &call, None, &NoShim, deadline);
+        worker::log(&call, outcome.as_ref().err());
         if let Err(error) = outcome {
             tracing::warn!(container = record.container_id, %error, "an attachment without a container stays");
         }
@@ -90,7 +92,7 @@ pub fn repair(agent: &Agent, host: &Netlink) {
     }
     for record in records.iter().filter(|record| record.boot_id == agent.boot_id) {
         for port in record.attachments.iter().filter_map(|attachment| attachment.port.as_ref()) {
-            if let Err(error) = restore(agent, host, record, port, &present) {
+            if let Err(error) = restore(agent, record, port, &present) {
                 tracing::error!(container = record.container_id, port = port.id, %error, "a port cannot be built again");
             }
         }
@@ -109,16 +111,10 @@ fn restore_network(agent: &Agent, host: &Netlink, id: u32, key: &NetworkKey) -> 
 
 /// The programs inside pods are reached by way of the data plane's own map; only where the port is lost altogether must
 /// the pod be entered.
-fn restore(
-    agent: &Agent,
-    host: &Netlink,
-    record: &Record,
-    port: &PortRecord,
-    present: &[u32],
-) -> Result<(), CniError> {
+fn restore(agent: &Agent, record: &Record, port: &PortRecord, present: &[u32]) -> Result<(), CniError> {
     let is_lost = !present.contains(&port.id);
     let sandbox = match port.kind {
-        PortKind::PodTap if is_lost => record.netns.as_ref().and_then(|known| Sandbox::reopen(host, known)),
+        PortKind::PodTap if is_lost => record.netns.as_ref().and_then(Sandbox::reopen),
         _ => None,
     };
     let socket = sandbox.as_ref().map(Sandbox::control);

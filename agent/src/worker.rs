@@ -5,8 +5,7 @@
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use plexus_cni::env::Command;
@@ -19,6 +18,7 @@ use crate::attach::{self, Request};
 use crate::delegate::Delegates;
 use crate::netlink::Netlink;
 use crate::plugin::Sandbox;
+use crate::queue::Queue;
 use crate::spool;
 
 /// Calls that may wait for a worker; more are told to try again.
@@ -38,45 +38,41 @@ pub struct Job {
     pub deadline: Instant,
 }
 
-/// The threads' queue.
+/// The threads and their queue.
 #[derive(Clone)]
 pub struct Pool {
-    queue: SyncSender<Job>,
+    queue: Arc<Queue<Job>>,
 }
 
 impl Pool {
     /// Starts `workers` threads.
     pub fn start(agent: &Arc<Agent>, workers: usize) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(QUEUE_MAX);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let queue = Arc::new(Queue::new(QUEUE_MAX));
         for index in 0..workers {
-            let (agent, jobs) = (Arc::clone(agent), Arc::clone(&jobs));
+            let (agent, queue) = (Arc::clone(agent), Arc::clone(&queue));
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .stack_size(1 << 20)
-                .spawn(move || work(&agent, &jobs))?;
+                .spawn(move || work(&agent, &queue))?;
         }
         Ok(Self { queue })
     }
 
     /// Hands a job to the next free worker; with a full queue the runtime should try again.
     pub fn submit(&self, job: Job) -> Result<(), CniError> {
-        self.queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => CniError::new(Code::TryAgain, format!("{QUEUE_MAX} calls are waiting"))
-                .because("this node starts too many pods at once; the runtime tries again"),
-            TrySendError::Disconnected(_) => {
-                CniError::new(Code::Internal, "no worker is left; restart plexusd")
-            }
+        self.queue.submit(job).map_err(|_| {
+            CniError::new(Code::TryAgain, format!("{QUEUE_MAX} calls are waiting"))
+                .because("this node starts too many pods at once; the runtime tries again")
         })
     }
 }
 
-fn work(agent: &Agent, jobs: &Mutex<Receiver<Job>>) {
+/// Serves jobs until the process ends.
+fn work(agent: &Agent, queue: &Queue<Job>) {
     let mut host = None;
+    let seat = Arc::default();
     loop {
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = next else { return };
-        let Job { call, descriptors, delegates, answer, deadline } = job;
+        let Job { call, descriptors, delegates, answer, deadline } = queue.next(&seat);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let host = netlink(&mut host)?;
             let outcome = serve(agent, host, &call, descriptors, &*delegates, deadline);
@@ -86,10 +82,14 @@ fn work(agent: &Agent, jobs: &Mutex<Receiver<Job>>) {
             }
             outcome
         }));
-        answer(outcome.unwrap_or_else(|_| {
+        let outcome = outcome.unwrap_or_else(|_| {
             Err(CniError::new(Code::Internal, format!("{} ended by a panic", call.command.as_str()))
                 .because("this is a defect of plexusd; its log has the place, please report it"))
-        }));
+        });
+        let error = outcome.as_ref().err().cloned();
+        answer(outcome);
+        // Nobody waits for the log.
+        log(&call, error.as_ref());
     }
 }
 
@@ -114,25 +114,18 @@ pub fn serve(
         return Err(CniError::new(Code::TryAgain, "the call waited too long for a worker"));
     }
     let path = call.netns.as_deref().unwrap_or_default();
-    let sandbox =
-        descriptors.map(|(netns, socket)| Sandbox::passed(host, path, netns, socket)).transpose()?;
+    let sandbox = descriptors.map(|(netns, socket)| Sandbox::passed(path, netns, socket)).transpose()?;
     let request = Request::new(agent, host, call, sandbox, delegates, deadline)?;
-    let outcome = attach::serve(&request);
-    match &outcome {
-        Ok(_) => tracing::info!(
-            command = call.command.as_str(),
-            container = call.container_id,
-            ifname = call.ifname,
-            "done"
-        ),
-        Err(error) => tracing::warn!(
-            command = call.command.as_str(),
-            container = call.container_id,
-            ifname = call.ifname,
-            code = error.code.number(),
-            %error,
-            "failed"
-        ),
+    attach::serve(&request)
+}
+
+/// Tells how a call ended.
+pub fn log(call: &CniCall, error: Option<&CniError>) {
+    let (command, container, ifname) = (call.command.as_str(), &call.container_id, &call.ifname);
+    match error {
+        None => tracing::info!(command, container, ifname, "done"),
+        Some(error) => {
+            tracing::warn!(command, container, ifname, code = error.code.number(), %error, "failed");
+        }
     }
-    outcome
 }

@@ -64,7 +64,7 @@ fn sandbox_of(request: &Request<'_>, record: &Record) -> Option<Sandbox> {
     if request.sandbox.is_some() || record.boot_id != request.agent.boot_id {
         return None;
     }
-    Sandbox::reopen(request.host, record.netns.as_ref()?)
+    Sandbox::reopen(record.netns.as_ref()?)
 }
 
 /// A native plugin cleans up by its config alone: the record may have been lost (C077).

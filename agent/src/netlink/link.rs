@@ -6,10 +6,11 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoBridge, InfoBridgePort, InfoData,
-    InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage, MacVlanMode,
+    InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
+    LinkInfo, LinkMessage, MacVlanMode,
 };
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
 
 use super::{Netlink, NetlinkError};
 
@@ -97,6 +98,17 @@ impl Netlink {
         self.link(message, || format!("look up link {name}"))
     }
 
+    /// The index of the link called `name`, if there is one, of the namespace of this thread.
+    ///
+    /// An ioctl, a tenth of the time of the look-up that tells more.
+    pub fn host_index(name: &str) -> Result<Option<u32>, NetlinkError> {
+        match if_nametoindex(name) {
+            Ok(index) => Ok(Some(index)),
+            Err(Errno::ENODEV | Errno::ENXIO) => Ok(None),
+            Err(errno) => Err(NetlinkError { what: format!("look up link {name}"), errno }),
+        }
+    }
+
     /// The link with this index, if there is one.
     pub fn link_by_index(&self, index: u32) -> Result<Option<Link>, NetlinkError> {
         let mut message = LinkMessage::default();
@@ -106,9 +118,11 @@ impl Netlink {
 
     fn link(
         &self,
-        message: LinkMessage,
+        mut message: LinkMessage,
         what: impl FnOnce() -> String,
     ) -> Result<Option<Link>, NetlinkError> {
+        // Nobody here reads statistics, which are most of the kernel's work for an answer.
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         match self.request(what, RouteNetlinkMessage::GetLink(message), 0) {
             Ok(answers) => Ok(answers.into_iter().find_map(Link::from_answer)),
             // ERANGE: no link has a name of more than 15 bytes.

@@ -6,26 +6,24 @@
 mod address;
 mod bridge_vlan;
 mod dad;
+mod exchange;
 mod link;
 mod route;
 mod station;
 
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use futures_util::StreamExt as _;
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::NLM_F_ACK;
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, getsockname, socket};
 use plexus_cni::{CniError, Code};
-use rtnetlink::Handle;
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
 
 pub use dad::DadState;
 pub use link::{Link, LinkPlan, MacvlanMode};
 
-use crate::{fault, sandbox};
+use self::exchange::Exchange;
+use crate::fault;
 
 /// What the kernel refused, and why.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -51,37 +49,34 @@ impl From<NetlinkError> for CniError {
     }
 }
 
-/// One netlink socket. Not `Send`: it belongs to the worker thread that made it.
+/// One netlink socket. Not `Sync`: it belongs to the thread that uses it.
 pub struct Netlink {
-    runtime: Rc<Runtime>,
-    handle: Handle,
-    connection: Option<JoinHandle<()>>,
+    exchange: Exchange,
 }
 
 impl Netlink {
     /// A socket in the network namespace of this thread.
     pub fn open() -> Result<Self, NetlinkError> {
-        let failed = |_| NetlinkError { what: "open a netlink socket".into(), errno: Errno::last() };
-        let runtime = Rc::new(Builder::new_current_thread().enable_io().build().map_err(failed)?);
-        let entered = runtime.enter();
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(failed)?;
-        drop(entered);
-        let connection = Some(runtime.spawn(connection));
-        Ok(Self { runtime, handle, connection })
+        let flags = SockFlag::SOCK_CLOEXEC;
+        socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
+            .map(|socket| Self { exchange: Exchange::over(socket) })
+            .map_err(|errno| NetlinkError { what: "open a netlink socket".into(), errno })
     }
 
-    /// A socket that somebody opened in another network namespace; it is closed when this value is dropped.
-    pub fn adopt(&self, socket: OwnedFd) -> Result<Self, NetlinkError> {
-        let runtime = Rc::clone(&self.runtime);
-        let entered = runtime.enter();
-        let socket = sandbox::netlink_socket(socket).map_err(|errno| NetlinkError {
+    /// A socket that somebody opened in another network namespace; it is closed when this value is dropped, as one that
+    /// was opened inside a pod keeps the pod's namespace alive. Anything but a netlink socket is refused.
+    pub fn adopt(socket: OwnedFd) -> Result<Self, NetlinkError> {
+        // An address of another family does not convert.
+        getsockname::<NetlinkAddr>(socket.as_raw_fd()).map_err(|errno| NetlinkError {
             what: "use the netlink socket that the shim passed".into(),
             errno,
         })?;
-        let (connection, handle, _) = rtnetlink::from_socket(socket);
-        drop(entered);
-        let connection = Some(runtime.spawn(connection));
-        Ok(Self { runtime, handle, connection })
+        Ok(Self { exchange: Exchange::over(socket) })
+    }
+
+    /// The socket, for requests that belong to another room; not to be read from while a request of ours is under way.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.exchange.socket()
     }
 
     /// Sends one request and collects the answers; `what` completes "cannot …" in an error.
@@ -91,24 +86,7 @@ impl Netlink {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
-        let mut request = NetlinkMessage::from(message);
-        request.header.flags = NLM_F_REQUEST | flags;
-        let outcome = self.runtime.block_on(async {
-            let mut handle = self.handle.clone();
-            let mut answers = handle.request(request).map_err(|_| Errno::EPIPE)?;
-            let mut messages = Vec::new();
-            while let Some(answer) = answers.next().await {
-                match answer.payload {
-                    NetlinkPayload::Error(error) if error.code.is_some() => {
-                        return Err(Errno::from_raw(error.raw_code().saturating_abs()));
-                    }
-                    NetlinkPayload::InnerMessage(message) => messages.push(message),
-                    _ => {}
-                }
-            }
-            Ok(messages)
-        });
-        outcome.map_err(|errno| NetlinkError { what: what(), errno })
+        self.exchange.ask(message, flags).map_err(|errno| NetlinkError { what: what(), errno })
     }
 
     /// Sends one request that is answered by an acknowledgement alone.
@@ -121,16 +99,5 @@ impl Netlink {
         self.request(what, message, flags | NLM_F_ACK)?;
         fault::point();
         Ok(())
-    }
-}
-
-impl Drop for Netlink {
-    /// Closes the socket now: one that was opened inside a pod would keep the pod's namespace alive.
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.abort();
-            // The only outcome is the cancellation just asked for.
-            drop(self.runtime.block_on(connection));
-        }
     }
 }

@@ -142,8 +142,18 @@ fn parent(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
     })
 }
 
+/// The master's index; validation looked at the rest of it.
+fn parent_index(call: &PluginCall<'_>, config: &Config) -> Result<u32, CniError> {
+    if let Some(name) = config.master.as_deref().filter(|name| !name.is_empty() && !config.link_in_container)
+        && let Some(index) = Netlink::host_index(name)?
+    {
+        return Ok(index);
+    }
+    parent(call, config).map(|parent| parent.index)
+}
+
 fn create(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
-    let parent = parent(call, config)?;
+    let parent = parent_index(call, config)?;
     let sandbox = call.sandbox()?;
     let plan = LinkPlan {
         name: call.ifname,
@@ -154,7 +164,7 @@ fn create(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
     };
     let netlink = if config.link_in_container { &sandbox.netlink } else { call.host };
     let queue = Some(config.bcqueuelen).filter(|length| *length != 0);
-    netlink.add_macvlan(&plan, parent.index, config.mode.into(), queue)?;
+    netlink.add_macvlan(&plan, parent, config.mode.into(), queue)?;
     call.require_link()
 }
 

@@ -17,34 +17,30 @@ pub struct Sandbox {
     pub netns: OwnedFd,
     /// A netlink socket inside it.
     pub netlink: Netlink,
-    control: OwnedFd,
 }
 
 impl Sandbox {
     /// The namespace and the socket that the shim passed.
-    pub fn passed(host: &Netlink, path: &str, netns: OwnedFd, socket: OwnedFd) -> Result<Self, CniError> {
+    pub fn passed(path: &str, netns: OwnedFd, socket: OwnedFd) -> Result<Self, CniError> {
         let id = NetnsId::of(path, netns.as_fd())?;
-        Self::with(host, id, netns, socket)
+        Self::with(id, netns, socket)
     }
 
     /// The namespace that a record names, if its path still leads to that very one.
-    pub fn reopen(host: &Netlink, known: &NetnsId) -> Option<Self> {
+    pub fn reopen(known: &NetnsId) -> Option<Self> {
         let netns = OwnedFd::from(File::open(&known.path).ok()?);
         let id = NetnsId::of(&known.path, netns.as_fd()).ok().filter(|id| id.is_same(known))?;
         let socket = open_netlink(netns.as_fd()).ok()?;
-        Self::with(host, id, netns, socket).ok()
+        Self::with(id, netns, socket).ok()
     }
 
-    fn with(host: &Netlink, id: NetnsId, netns: OwnedFd, socket: OwnedFd) -> Result<Self, CniError> {
-        let control = socket.try_clone().map_err(|error| {
-            CniError::new(Code::TryAgain, "no descriptor is left").because(error.to_string())
-        })?;
-        Ok(Self { id, netns, netlink: host.adopt(socket)?, control })
+    fn with(id: NetnsId, netns: OwnedFd, socket: OwnedFd) -> Result<Self, CniError> {
+        Ok(Self { id, netns, netlink: Netlink::adopt(socket)? })
     }
 
     /// A socket inside the namespace, for ioctls on its devices.
     pub fn control(&self) -> BorrowedFd<'_> {
-        self.control.as_fd()
+        self.netlink.socket()
     }
 
     /// Why a call for a container without its namespace cannot be served.

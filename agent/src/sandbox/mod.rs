@@ -19,7 +19,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType};
 use crate::fault;
 
 pub use descriptors::receive;
-pub use socket::{enable_gro, netlink_socket};
+pub use socket::enable_gro;
 
 /// Why something could not run inside a network namespace.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,9 @@
 //! Sockets that the shim opened inside a network namespace and passed to us.
 
 use std::ffi::{c_char, c_void};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_sys::TokioSocket;
 use nix::errno::Errno;
-use nix::sys::socket::{NetlinkAddr, getsockname};
 
 /// `SIOCETHTOOL`, linux/sockios.h.
 const SIOCETHTOOL: u32 = 0x8946;
@@ -25,16 +23,6 @@ struct EthtoolRequest {
     name: [c_char; libc::IFNAMSIZ],
     data: *mut c_void,
     padding: [u8; 16],
-}
-
-/// Takes a descriptor as a netlink socket for rtnetlink; anything but an AF_NETLINK socket is refused.
-///
-/// Must be called inside a tokio runtime, with which the socket is registered.
-pub fn netlink_socket(fd: OwnedFd) -> Result<TokioSocket, Errno> {
-    // An address of another family does not convert.
-    getsockname::<NetlinkAddr>(fd.as_raw_fd())?;
-    // SAFETY: the descriptor is open, ours alone (it comes from an OwnedFd) and a socket, as just checked.
-    Ok(unsafe { TokioSocket::from_raw_fd(fd.into_raw_fd()) })
 }
 
 /// Turns generic receive offload of `ifname` on, in the network namespace of `socket`.

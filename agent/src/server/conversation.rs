@@ -1,12 +1,14 @@
 //! One call of a shim: the work goes to a worker, executions come back to the shim.
+//!
+//! The worker writes the answer itself; only what the socket does not take at once is left to the server.
 
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use plexus_cni::limits::{DELEGATE_DEADLINE_MS, REQUEST_DEADLINE_MS};
-use plexus_cni::wire::{CniCall, ExecOutcome, Reply};
+use plexus_cni::wire::{self, CniCall, ExecOutcome, Reply};
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -20,36 +22,49 @@ use crate::worker::{Job, Pool};
 /// How much longer than a plugin's own deadline its outcome is waited for.
 const OUTCOME_GRACE: Duration = Duration::from_secs(2);
 
+/// What a worker leaves to the server.
+enum Outgoing {
+    /// A plugin to execute, as a frame; its outcome follows.
+    Exec(Vec<u8>),
+    /// What is left of the answer; then the conversation is over.
+    Last(Result<Vec<u8>, CniError>),
+}
+
 /// Serves one call to its end.
 pub(super) async fn hold(
-    stream: &UnixStream,
+    stream: &Arc<UnixStream>,
     call: CniCall,
     descriptors: Vec<OwnedFd>,
     pool: &Pool,
 ) -> Result<(), CniError> {
-    let (to_shim, mut from_worker) = mpsc::channel::<Reply>(1);
+    let (to_shim, mut from_worker) = mpsc::channel::<Outgoing>(1);
     let (to_worker, outcomes) = sync_channel::<ExecOutcome>(1);
     let deadline = Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS);
-    let last = to_shim.clone();
+    let (last, shim) = (to_shim.clone(), Arc::clone(stream));
     let job = Job {
         call,
         descriptors: pair(descriptors),
         delegates: Box::new(ShimDelegates { to_shim, outcomes: Mutex::new(outcomes), deadline }),
         answer: Box::new(move |outcome: Result<Value, CniError>| {
             // A shim that has gone does not hear the answer; what was done is recorded, and its DEL comes.
-            drop(last.blocking_send(outcome.map_or_else(Reply::Failed, Reply::Done)));
+            let answer = wire::encode(&outcome.map_or_else(Reply::Failed, Reply::Done));
+            let rest = answer.map(|frame| frame::write_now(&shim, frame));
+            drop(last.blocking_send(Outgoing::Last(rest)));
         }),
         deadline,
     };
     if let Err(error) = pool.submit(job) {
         return frame::write(stream, &Reply::Failed(error)).await;
     }
-    while let Some(reply) = from_worker.recv().await {
-        frame::write(stream, &reply).await?;
-        if !matches!(reply, Reply::Exec(_)) {
-            return Ok(());
+    while let Some(outgoing) = from_worker.recv().await {
+        match outgoing {
+            Outgoing::Exec(frame) => {
+                frame::write_bytes(stream, &frame).await?;
+                relay(stream, &to_worker).await?;
+            }
+            Outgoing::Last(Ok(rest)) => return frame::write_bytes(stream, &rest).await,
+            Outgoing::Last(Err(error)) => return frame::write(stream, &Reply::Failed(error)).await,
         }
-        relay(stream, &to_worker).await?;
     }
     frame::write(stream, &Reply::Failed(CniError::new(Code::Internal, "the worker gave no answer"))).await
 }
@@ -71,7 +86,7 @@ fn pair(descriptors: Vec<OwnedFd>) -> Option<(OwnedFd, OwnedFd)> {
 
 /// Plugins executed by the shim at the other end of this conversation.
 struct ShimDelegates {
-    to_shim: mpsc::Sender<Reply>,
+    to_shim: mpsc::Sender<Outgoing>,
     outcomes: Mutex<Receiver<ExecOutcome>>,
     deadline: Instant,
 }
@@ -84,8 +99,8 @@ impl Delegates for ShimDelegates {
         };
         let left = self.deadline.saturating_duration_since(Instant::now());
         let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).min(DELEGATE_DEADLINE_MS);
-        let request = Reply::Exec(call.request(deadline_ms));
-        self.to_shim.blocking_send(request).map_err(|_| gone("the shim has gone"))?;
+        let request = wire::encode(&Reply::Exec(call.request(deadline_ms)))?;
+        self.to_shim.blocking_send(Outgoing::Exec(request)).map_err(|_| gone("the shim has gone"))?;
         let outcomes = self.outcomes.lock().map_err(|_| gone("an earlier execution ended by a panic"))?;
         let wait = Duration::from_millis(deadline_ms) + 2 * OUTCOME_GRACE;
         let outcome =

@@ -74,7 +74,19 @@ async fn fill(
 
 /// Writes one frame.
 pub(super) async fn write<T: Serialize>(stream: &UnixStream, message: &T) -> Result<(), CniError> {
-    let frame = wire::encode(message)?;
+    write_bytes(stream, &wire::encode(message)?).await
+}
+
+/// Writes what the socket takes now, from any thread, and returns what is left.
+pub(super) fn write_now(stream: &UnixStream, mut frame: Vec<u8>) -> Vec<u8> {
+    // What failed fails again where it is reported, on the server's thread.
+    let written = stream.try_write(&frame).unwrap_or_default();
+    frame.drain(..written);
+    frame
+}
+
+/// Writes the bytes of a frame.
+pub(super) async fn write_bytes(stream: &UnixStream, frame: &[u8]) -> Result<(), CniError> {
     let all = async {
         let mut written = 0;
         while written < frame.len() {

@@ -54,7 +54,7 @@ pub async fn run(listener: UnixListener, agent: Arc<Agent>, pool: Pool) {
             Ok((stream, _)) => {
                 let (agent, pool) = (Arc::clone(&agent), pool.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, agent, pool).await {
+                    if let Err(error) = serve(Arc::new(stream), agent, pool).await {
                         tracing::warn!(%error, "a connection ended early");
                     }
                     drop(place);
@@ -68,7 +68,7 @@ pub async fn run(listener: UnixListener, agent: Arc<Agent>, pool: Pool) {
     }
 }
 
-async fn serve(stream: UnixStream, agent: Arc<Agent>, pool: Pool) -> Result<(), CniError> {
+async fn serve(stream: Arc<UnixStream>, agent: Arc<Agent>, pool: Pool) -> Result<(), CniError> {
     let peer = stream.peer_cred().map_err(|error| frame::lost(&error))?;
     if peer.uid() != 0 {
         let refusal =

@@ -7,7 +7,7 @@ use crate::checkout::{has_word, root, rust_files};
 /// In the agent, one folder per foreign world: a crate or a system call, and the only folders that name it.
 const DOORS: [(&str, &[&str]); 4] = [
     ("aya", &["agent/src/datapath"]),
-    ("rtnetlink", &["agent/src/netlink"]),
+    ("netlink_packet_route", &["agent/src/netlink"]),
     // The lab makes throw-away hosts for tests; it is in no release.
     ("setns", &["agent/src/sandbox", "agent/src/lab"]),
     ("kube", &["agent/src/cluster"]),
