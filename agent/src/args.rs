@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use plexus_cni::json::Object;
 
 use crate::settings::{ClusterSettings, Settings};
 
@@ -94,6 +95,7 @@ impl From<Run> for Settings {
             ports_max: run.ports_max,
             ipam_data_dirs: run.ipam_data_dir,
             workers: run.workers.into(),
+            meta_overlay: Object::new(),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use plexus_cni::json::Object;
+
 /// Everything that plexusd is told at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,6 +28,8 @@ pub struct Settings {
     pub ipam_data_dirs: Vec<PathBuf>,
     /// Worker threads.
     pub workers: usize,
+    /// Keys of the meta-plugin's config that take the place of the runtime's, on every call.
+    pub meta_overlay: Object,
 }
 
 /// The API server, and who we are there.

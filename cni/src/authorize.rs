@@ -6,6 +6,7 @@
 
 use crate::config::NetworkConfigList;
 use crate::error::{CniError, Code};
+use crate::json::Object;
 use crate::meta::MetaConfig;
 use crate::nad::NetworkAttachmentDefinition;
 
@@ -18,7 +19,15 @@ pub trait Lookup {
     fn has_nad(&self, namespace: &str, name: &str) -> bool;
 
     /// The text of the CNI file whose network has the name `reference`, or which lies at the path `reference`.
+    ///
+    /// Plugins that lie as files in the network's own subdirectory are in it already.
     fn file(&self, reference: &str) -> Result<Option<String>, CniError>;
+
+    /// The plugins of the chain `name`, which lie as files beside the network at the path `cluster_network`.
+    fn auxiliary(&self, cluster_network: &str, name: &str) -> Result<Vec<Object>, CniError> {
+        let _ = (cluster_network, name);
+        Ok(Vec::new())
+    }
 }
 
 /// A network that may be attached to the pod it was resolved for.

@@ -161,6 +161,20 @@ impl NetworkConfigList {
     }
 }
 
+/// Appends plugins that lie as files of their own to a conflist's inline ones (CNI SPEC 1.1.0, "Loading plugin
+/// configs": `loadOnlyInlinedPlugins`).
+pub fn append_plugins(document: &mut Object, more: impl IntoIterator<Item = Object>) -> Result<(), CniError> {
+    let list = document.entry("plugins").or_insert_with(|| Value::Array(Vec::new()));
+    if list.is_null() {
+        *list = Value::Array(Vec::new());
+    }
+    let Value::Array(list) = list else {
+        return Err(CniError::new(Code::InvalidConfig, "network config: key \"plugins\" must be an array"));
+    };
+    list.extend(more.into_iter().map(Value::Object));
+    Ok(())
+}
+
 fn plugins(list: &[Value]) -> Result<Vec<PluginConfig>, CniError> {
     if list.is_empty() || list.len() > PLUGINS_MAX {
         return Err(CniError::new(
@@ -198,6 +212,20 @@ mod tests {
         let list = parse(&json!({"cniVersion": "1.0.0", "name": "n", "type": "macvlan"})).unwrap();
         assert_eq!(list.plugins.len(), 1);
         assert_eq!(list.plugins[0].plugin_type(), "macvlan");
+    }
+
+    #[test]
+    fn plugins_from_files_follow_the_inline_ones() {
+        let mut document = json!({"cniVersion": "1.1.0", "name": "n"}).as_object().unwrap().clone();
+        assert!(NetworkConfigList::from_object(document.clone(), None, None).is_err());
+        let more = |name: &str| json!({"type": name}).as_object().unwrap().clone();
+        append_plugins(&mut document, [more("first")]).unwrap();
+        append_plugins(&mut document, [more("second")]).unwrap();
+        let list = NetworkConfigList::from_object(document, None, None).unwrap();
+        let types: Vec<_> = list.plugins.iter().map(PluginConfig::plugin_type).collect();
+        assert_eq!(types, ["first", "second"]);
+        let mut wrong = json!({"plugins": {}}).as_object().unwrap().clone();
+        assert!(append_plugins(&mut wrong, []).is_err());
     }
 
     #[test]

@@ -5,12 +5,17 @@ use serde::Deserialize;
 use crate::config::NetworkConfigList;
 use crate::error::{CniError, Code};
 use crate::json::{self, Object, parse_object};
-use crate::limits::{NETWORKS_MAX, PATH_LIST_BYTES_MAX};
+use crate::limits::{DIRECTORY_PATH_BYTES_MAX, NETWORKS_MAX, PATH_LIST_BYTES_MAX};
 use crate::name::{check_network_name, is_dns_label};
 use crate::version::Version;
 
 /// The type of the meta-plugin.
 pub const META_TYPE: &str = "plexus";
+/// Types under which a runtime's config calls the meta-plugin: our own, and those of Multus.
+pub const META_TYPES: [&str; 3] = [META_TYPE, "multus", "multus-shim"];
+/// Keys that belong to the one call, not to the node: no overlay replaces them.
+const OF_THE_CALL: [&str; 7] =
+    ["cniVersion", "name", "type", "runtimeConfig", "prevResult", "socket", "stateDir"];
 
 /// The meta-plugin's config.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +40,10 @@ pub struct MetaConfig {
     pub conf_dir: String,
     /// Directories of plugins that are looked in before `CNI_PATH`.
     pub bin_dir: Vec<String>,
+    /// Name of the chain whose plugins lie as files beside the default network's, if there may be one.
+    pub auxiliary_chain: Option<String>,
+    /// The file that the default network's agent makes when it can take pods.
+    pub readiness_indicator_file: Option<String>,
     /// What the runtime asks for, for the default network.
     pub runtime_config: Object,
 }
@@ -62,14 +71,22 @@ struct Written {
     multus_namespace: Option<String>,
     conf_dir: Option<String>,
     bin_dir: Option<String>,
+    #[serde(rename = "auxiliaryCNIChainName")]
+    auxiliary_chain: Option<String>,
+    #[serde(rename = "readinessindicatorfile")]
+    readiness_indicator_file: Option<String>,
     #[serde(default)]
     runtime_config: Object,
 }
 
 impl MetaConfig {
-    /// Parses the config that came on stdin.
-    pub fn parse(text: &str) -> Result<Self, CniError> {
-        let object = parse_object(text.as_bytes(), "network config")?;
+    /// Parses the config that came on stdin. Keys of `overlay`, the node's own config, take the place of the same keys
+    /// there, as Multus' daemon config does.
+    pub fn parse(text: &str, overlay: &Object) -> Result<Self, CniError> {
+        let mut object = parse_object(text.as_bytes(), "network config")?;
+        for (key, value) in overlay.iter().filter(|(key, _)| !OF_THE_CALL.contains(&key.as_str())) {
+            object.insert(key.clone(), value.clone());
+        }
         let version = Version::from_config(object.get("cniVersion"))?;
         let name = json::string(&object, "name", META_TYPE)?.unwrap_or_default().to_owned();
         check_network_name(&name)?;
@@ -100,6 +117,14 @@ impl MetaConfig {
         if bin_dir.len() > PATH_LIST_BYTES_MAX {
             return Err(wrong("binDir", &format!("it has more than {PATH_LIST_BYTES_MAX} bytes")));
         }
+        let auxiliary_chain = written.auxiliary_chain.filter(|name| !name.is_empty());
+        if let Some(name) = &auxiliary_chain {
+            check_auxiliary(name, &default_network)?;
+        }
+        let indicator = written.readiness_indicator_file.filter(|path| !path.is_empty());
+        if let Some(path) = indicator.as_ref().filter(|path| !is_path(path)) {
+            return Err(wrong("readinessindicatorfile", &format!("{path:?} is not an absolute path")));
+        }
         Ok(Self {
             version,
             name,
@@ -111,8 +136,28 @@ impl MetaConfig {
             multus_namespace,
             conf_dir: written.conf_dir.unwrap_or_else(|| "/etc/cni/multus/net.d".into()),
             bin_dir: bin_dir.split(':').filter(|dir| !dir.is_empty()).map(str::to_owned).collect(),
+            auxiliary_chain,
+            readiness_indicator_file: indicator,
             runtime_config: written.runtime_config,
         })
+    }
+}
+
+/// Whether `text` is an absolute path that the kernel would take.
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.len() <= DIRECTORY_PATH_BYTES_MAX && !text.contains('\0')
+}
+
+/// The chain's name is that of a directory beside the file that `clusterNetwork` names.
+fn check_auxiliary(name: &str, default_network: &DefaultNetwork) -> Result<(), CniError> {
+    const KEY: &str = "auxiliaryCNIChainName";
+    check_network_name(name).map_err(|error| wrong(KEY, &error.to_string()))?;
+    match default_network {
+        DefaultNetwork::Cluster(reference) if reference.contains('/') => Ok(()),
+        _ => Err(wrong(
+            KEY,
+            "the chain's files lie beside the file of \"clusterNetwork\", which must be a path",
+        )),
     }
 }
 
@@ -149,7 +194,48 @@ mod tests {
         more["cniVersion"] = json!("1.0.0");
         more["name"] = json!("multus-cni-network");
         more["type"] = json!("plexus");
-        MetaConfig::parse(&more.to_string())
+        MetaConfig::parse(&more.to_string(), &Object::new())
+    }
+
+    #[test]
+    fn the_nodes_own_config_replaces_the_runtimes_key_by_key_but_for_what_is_of_the_call() {
+        let text = json!({
+            "cniVersion": "1.0.0", "name": "n", "type": "plexus", "clusterNetwork": "lab", "namespaceIsolation": false,
+            "confDir": "/mine",
+        });
+        let overlay = json!({
+            "namespaceIsolation": true, "globalNamespaces": "a, b", "cniVersion": "0.3.1", "name": "x",
+            "runtimeConfig": {"mac": "02:00:00:00:00:01"},
+        });
+        let meta = MetaConfig::parse(&text.to_string(), overlay.as_object().unwrap()).unwrap();
+        assert!(meta.namespace_isolation && meta.conf_dir == "/mine" && meta.runtime_config.is_empty());
+        assert_eq!((meta.version, &*meta.name), (Version::V1_0_0, "n"));
+        assert_eq!(meta.global_namespaces, ["a", "b"]);
+    }
+
+    #[test]
+    fn an_auxiliary_chain_needs_a_cluster_network_with_a_path() {
+        let chain = |network: &str, name: &str| {
+            parse(json!({"clusterNetwork": network, "auxiliaryCNIChainName": name}))
+        };
+        let path = "/etc/cni/net.d/10-flannel.conflist";
+        assert_eq!(chain(path, "vendor").unwrap().auxiliary_chain.as_deref(), Some("vendor"));
+        assert_eq!(chain("lab", "").unwrap().auxiliary_chain, None);
+        for (network, name) in [("lab", "vendor"), (path, "../x"), (path, "a/b")] {
+            assert!(
+                chain(network, name).unwrap_err().msg.contains("auxiliaryCNIChainName"),
+                "{network} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_readiness_indicator_is_an_absolute_path() {
+        let indicator = |path: &str| parse(json!({"clusterNetwork": "lab", "readinessindicatorfile": path}));
+        let meta = indicator("/run/flannel/subnet.env").unwrap();
+        assert_eq!(meta.readiness_indicator_file.as_deref(), Some("/run/flannel/subnet.env"));
+        assert_eq!(indicator("").unwrap().readiness_indicator_file, None);
+        assert!(indicator("subnet.env").unwrap_err().msg.contains("readinessindicatorfile"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(config) = StdinConfig::parse(bytes, Command::Add) {
         // The agent gets what the runtime wrote, and reads it in its turn.
         assert_eq!(config.text.as_bytes(), bytes);
-        let _ = MetaConfig::parse(&config.text);
+        let _ = MetaConfig::parse(&config.text, &plexus_cni::json::Object::new());
     }
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Ok(network) = NetworkConfigList::parse(text, None, None) {

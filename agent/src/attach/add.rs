@@ -9,12 +9,14 @@ use super::chain::{Chain, join};
 use super::default_route;
 use super::del;
 use super::plan;
+use super::readiness;
 use super::request::Request;
 use crate::cluster::{Found, PodId};
 use crate::record::{Attachment, Owner, PodRef, RECORD_VERSION, Record};
 
 /// Attaches what the call means; the answer is the result for the runtime.
 pub(super) fn add(request: &Request<'_>) -> Result<Value, CniError> {
+    readiness::wait(request)?;
     let _ours = request.agent.locks.container(&request.call.container_id, request.deadline)?;
     let mut record = begin(request)?;
     let first = record.attachments.len();

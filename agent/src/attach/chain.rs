@@ -218,7 +218,8 @@ impl<'a> Chain<'a> {
         }
         let chosen = |plugin: &PluginConfig| native(plugin.plugin_type()).filter(|_| !plugin.wants_exec());
         let interface_is_ours = || self.list.plugins.iter().filter_map(chosen).any(Plugin::creates_interface);
-        chosen(plugin).filter(|native| native.creates_interface() || interface_is_ours())
+        chosen(plugin)
+            .filter(|native| native.creates_interface() || !native.needs_port() || interface_is_ours())
     }
 
     /// What the plugin reads: of a single call the config as it came at ADD with the result so far, of a chain the

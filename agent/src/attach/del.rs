@@ -4,6 +4,7 @@ use plexus_cni::{CniError, Code};
 
 use super::chain::{Chain, join};
 use super::plan;
+use super::readiness;
 use super::request::Request;
 use crate::plugin::Sandbox;
 use crate::record::{Attachment, NetnsId, Record};
@@ -11,6 +12,7 @@ use crate::record::{Attachment, NetnsId, Record};
 /// Detaches what the call's ADD attached.
 pub(super) fn del(request: &Request<'_>) -> Result<(), CniError> {
     let _ours = request.agent.locks.container(&request.call.container_id, request.deadline)?;
+    readiness::warn(request);
     match request.agent.records.get(&request.call.container_id) {
         Some(record) if record.attachments.iter().any(|attachment| plan::is_of(request, attachment)) => {
             remove(request, &record, |attachment| plan::is_of(request, attachment))

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::chain::{Chain, join};
 use super::del;
 use super::plan;
+use super::readiness;
 use super::request::Request;
 use crate::record::{Attachment, Owner, Record};
 
@@ -27,6 +28,7 @@ struct ValidAttachment {
 
 /// Removes every attachment of this network that is not listed; goes on after an error, and reports all (C113).
 pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
+    readiness::wait(request)?;
     let seen = complete(request);
     tracing::info!(network = request.config.name, "GC came");
     let _alone = request.agent.locks.collection();

@@ -12,6 +12,7 @@ mod default_route;
 mod del;
 mod gc;
 mod plan;
+mod readiness;
 mod request;
 mod status;
 

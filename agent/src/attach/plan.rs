@@ -14,7 +14,7 @@ use plexus_cni::{CniError, Code};
 use serde_json::{Value, json};
 
 use super::Request;
-use crate::cluster::{Found, PodId, network_file};
+use crate::cluster::{Found, PodId, chain_files, network_file};
 use crate::plugin::{Plugin, native};
 use crate::record::{Attachment, Owner, PodRef, Record};
 
@@ -73,15 +73,20 @@ pub(super) fn for_status(request: &Request<'_>) -> Result<Vec<Attachment>, CniEr
     if !request.is_meta() {
         return Ok(vec![single(request)?]);
     }
-    let config = MetaConfig::parse(&request.call.config)?;
+    let config = meta_config(request)?;
     // These verbs are about no interface, but a plan needs a name.
     let call = CniCall { ifname: "eth0".into(), ..request.call.clone() };
     let planned = plan(&config, None, &Networks { request, config: &config }, &call)?;
     Ok(planned.attachments.into_iter().map(|planned| of_meta(request, &config, planned)).collect())
 }
 
+/// The runtime's config, with the node's own over it.
+fn meta_config(request: &Request<'_>) -> Result<MetaConfig, CniError> {
+    MetaConfig::parse(&request.call.config, &request.agent.settings.meta_overlay)
+}
+
 fn meta(request: &Request<'_>) -> Result<Planned, CniError> {
-    let config = MetaConfig::parse(&request.call.config)?;
+    let config = meta_config(request)?;
     let found = pod(request)?;
     let pod = found.as_ref().map(|found| &*found.pod);
     let planned = plan(&config, pod, &Networks { request, config: &config }, request.call)?;
@@ -129,6 +134,10 @@ impl Lookup for Networks<'_> {
 
     fn file(&self, reference: &str) -> Result<Option<String>, CniError> {
         network_file(&self.config.conf_dir, reference)
+    }
+
+    fn auxiliary(&self, cluster_network: &str, name: &str) -> Result<Vec<Object>, CniError> {
+        chain_files(cluster_network, name)
     }
 }
 

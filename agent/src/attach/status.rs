@@ -4,10 +4,12 @@ use plexus_cni::CniError;
 
 use super::chain::Chain;
 use super::plan;
+use super::readiness;
 use super::request::Request;
 
 /// Asks every plugin that an ADD would run.
 pub(super) fn status(request: &Request<'_>) -> Result<(), CniError> {
+    readiness::require(request)?;
     for attachment in plan::for_status(request)? {
         let chain = Chain::new(request, "", &attachment, None)?;
         chain.status().map_err(|error| {

@@ -20,7 +20,7 @@ pub use self::kube::{ApiError, ApiErrorKind, ApiServer, start};
 pub use calls::{Call, Calls};
 pub use catalog::{Catalog, Found, Reader};
 pub use feed::{Feed, FeedState};
-pub use files::network_file;
+pub use files::{chain_files, network_file};
 pub use identity::{PodId, Verdict};
 pub use manifests::follow;
 pub use store::{Object, Store};

@@ -10,6 +10,7 @@ mod call;
 mod fastpath;
 mod macvlan;
 mod options;
+mod passthru;
 mod port;
 mod sandbox;
 
@@ -22,6 +23,11 @@ pub use sandbox::Sandbox;
 pub trait Plugin: Sync {
     /// Whether it creates an interface (a main plugin) or changes one (a chained plugin).
     fn creates_interface(&self) -> bool {
+        true
+    }
+
+    /// Whether it acts on the port of the chain's interface, so that another's interface is no place for it.
+    fn needs_port(&self) -> bool {
         true
     }
 
@@ -53,6 +59,7 @@ pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
         "bridge" => Some(&bridge::Bridge),
         "fastpath" => Some(&fastpath::Fastpath),
         "bandwidth" => Some(&bandwidth::Bandwidth),
+        "passthru" => Some(&passthru::Passthru),
         _ => None,
     }
 }

@@ -21,6 +21,7 @@ mod del_state;
 mod foreign;
 mod gc;
 mod meta;
+mod node_network;
 mod selection;
 mod sequence;
 mod status;

@@ -41,10 +41,6 @@ pub(super) fn check(element: &NetworkSelectionElement, network: &NetworkConfigLi
                 .because(format!("no plugin of the network declares it; add \"capabilities\": {{\"{capability}\": true}} to the plugin that shall honour it")));
         }
     }
-    if let Some(claim) = &element.ipam_claim_reference {
-        return Err(refuse(element, "ipam-claim-reference", &json!(claim))
-            .because("no address management here knows claims; request addresses by \"ips\""));
-    }
     let has_ipam = network.plugins.iter().any(|plugin| plugin.ipam_type().is_some());
     if !element.ips.is_empty() && !has_ipam && !declares("ips") {
         return Err(refuse(element, "ips", &json!(element.ips)).because(

@@ -7,6 +7,7 @@
 //! runtime's runtimeConfig and CNI_ARGS ───────────────────────┘
 //! ```
 
+mod auxiliary;
 mod demand;
 mod parameters;
 
@@ -113,7 +114,7 @@ fn plan_networks(
                 format!("field \"interface\": {:?} is used twice", attachment.ifname),
             )
             .because(format!(
-                "by networks {} and {}; give one of them another name",
+                "by networks {} and {}; give one of them another name, in the annotation {NETWORKS}",
                 other.status_name(),
                 attachment.status_name()
             )));
@@ -134,7 +135,7 @@ fn choose(meta: &MetaConfig, pod: Option<&Pod>, lookup: &dyn Lookup) -> Result<V
         DefaultNetwork::Cluster(_) => &[],
     };
     chosen.push(match (override_element, &meta.default_network) {
-        (Some(element), _) => by_pod(&resolver, Asker::PodForDefault, element, DEFAULT_NETWORK, 0)?,
+        (Some(element), _) => by_pod(&resolver, Asker::PodForDefault, element, DEFAULT_NETWORK, 0, 0)?,
         (None, DefaultNetwork::Cluster(reference)) => {
             administrators(resolver.reference(reference, "clusterNetwork")?)
         }
@@ -151,9 +152,11 @@ fn choose(meta: &MetaConfig, pod: Option<&Pod>, lookup: &dyn Lookup) -> Result<V
     if let Some(pod) = pod {
         let text = pod.annotation(NETWORKS).unwrap_or_default();
         for (at, element) in parse_selection(NETWORKS, text, &pod.namespace)?.into_iter().enumerate() {
-            chosen.push(by_pod(&resolver, Asker::Pod, element, NETWORKS, at)?);
+            chosen.push(by_pod(&resolver, Asker::Pod, element, NETWORKS, at, chosen.len())?);
         }
     }
+    let auxiliary = auxiliary::chain(meta, lookup)?;
+    chosen.extend(auxiliary.map(|chain| administrators(resolver.inline(&chain))));
     Ok(chosen)
 }
 
@@ -175,8 +178,14 @@ fn by_pod(
     element: NetworkSelectionElement,
     annotation: &str,
     at: usize,
+    index: usize,
 ) -> Result<Chosen, CniError> {
-    let named = |error: CniError| error.within(format!("annotation {annotation}: element {at}"));
+    let wanted = element.interface.clone().filter(|_| index != 0);
+    let ifname = wanted.unwrap_or_else(|| {
+        if index == 0 { "of the pod's default network".into() } else { format!("net{index}") }
+    });
+    let named =
+        |error: CniError| error.within(format!("annotation {annotation}: element {at}, interface {ifname}"));
     let nad = resolver.nad(asker, &element.namespace, &element.name).map_err(named)?;
     demand::check(&element, nad.network()).map_err(named)?;
     Ok(Chosen { nad, selection: Some(element) })

@@ -15,6 +15,7 @@ use crate::wire::WIRE_VERSION;
 struct Known {
     nads: BTreeMap<(String, String), NetworkAttachmentDefinition>,
     files: BTreeMap<String, String>,
+    chains: BTreeMap<String, Vec<Object>>,
 }
 
 impl Known {
@@ -47,6 +48,11 @@ impl Lookup for Known {
     fn file(&self, reference: &str) -> Result<Option<String>, CniError> {
         Ok(self.files.get(reference).cloned())
     }
+
+    fn auxiliary(&self, cluster_network: &str, name: &str) -> Result<Vec<Object>, CniError> {
+        assert!(cluster_network.starts_with('/'));
+        Ok(self.chains.get(name).cloned().unwrap_or_default())
+    }
 }
 
 fn macvlan() -> Value {
@@ -56,7 +62,7 @@ fn macvlan() -> Value {
 fn meta(more: &Value) -> MetaConfig {
     let mut config = json!({"cniVersion": "1.0.0", "name": "meta", "type": "plexus", "delegates": [{"name": "lab", "type": "bridge"}]});
     config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    MetaConfig::parse(&config.to_string()).unwrap()
+    MetaConfig::parse(&config.to_string(), &Object::new()).unwrap()
 }
 
 fn pod(annotations: &[(&str, &str)]) -> Pod {
@@ -186,6 +192,77 @@ fn isolation_holds_for_the_default_network_annotation_too() {
 }
 
 #[test]
+fn the_auxiliary_chain_comes_last_and_only_where_it_has_a_file() {
+    let path = "/etc/cni/net.d/10-main.conflist";
+    let more = json!({"clusterNetwork": path, "auxiliaryCNIChainName": "vendor"});
+    let mut known =
+        Known::default().file(path, &json!({"name": "main", "type": "ptp"})).nad("pod-ns", "a", &macvlan());
+    assert_eq!(ifnames(&plan_for(&more, "a", &known).unwrap()), ["eth0", "net1"]);
+    known.chains.insert("vendor".into(), vec![json!({"type": "audit"}).as_object().unwrap().clone()]);
+    let attachments = plan_for(&more, "a", &known).unwrap();
+    assert_eq!(ifnames(&attachments), ["eth0", "net1", "net2"]);
+    assert_eq!(
+        (attachments[2].status_name(), attachments[2].network.version.as_str()),
+        ("vendor".into(), "1.0.0")
+    );
+    let types: Vec<_> =
+        attachments[2].network.plugins.iter().map(|plugin| plugin.plugin_type().to_owned()).collect();
+    assert_eq!(types, ["passthru", "audit"]);
+    known.chains.insert("vendor".into(), vec![Object::new()]);
+    let error = plan_for(&more, "a", &known).unwrap_err();
+    assert!(error.msg.contains("auxiliaryCNIChainName") && error.msg.contains("vendor"), "{error}");
+}
+
+#[test]
+fn a_claim_is_for_the_address_management_that_reads_the_annotation_itself() {
+    let known = Known::default().nad("pod-ns", "a", &macvlan());
+    let attachments =
+        plan_for(&json!({}), r#"[{"name":"a","ipam-claim-reference":"claim"}]"#, &known).unwrap();
+    assert_eq!(attachments[1].selection.as_ref().unwrap().ipam_claim_reference.as_deref(), Some("claim"));
+}
+
+#[test]
+fn a_bad_element_among_good_ones_is_named_with_pod_network_and_interface() {
+    let known = Known::default().nad("pod-ns", "a", &macvlan());
+    let error = plan_for(&json!({}), "a,nope@data0,a", &known).unwrap_err();
+    for part in ["pod-ns/p", "element 1", "pod-ns/nope", "data0"] {
+        assert!(error.msg.contains(part), "{error}");
+    }
+    let error = plan_for(&json!({}), r#"[{"name":"a"},{"name":"a","bandwidth":{"ingressRate":1}}]"#, &known)
+        .unwrap_err();
+    for part in ["pod-ns/p", "element 1", "pod-ns/a", "net2", "bandwidth"] {
+        assert!(error.msg.contains(part), "{error}");
+    }
+    let error =
+        plan_for(&json!({}), r#"[{"name":"a"},{"name":"a","ips":["10.0.0.300"]}]"#, &known).unwrap_err();
+    for part in ["pod-ns/p", "element 1", "(a)", "ips", "10.0.0.300"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_default_route_keeps_the_networks_own_and_an_absent_one_gives_way() {
+    let known = Known::default().nad("pod-ns", "a", &macvlan());
+    let networks = r#"[{"name":"a","default-route":[]},{"name":"a"},{"name":"a","default-route":["10.0.0.1","fd00::1"]}]"#;
+    let attachments = plan_for(&json!({}), networks, &known).unwrap();
+    let removes =
+        |at: usize| (attachments[at].default_route.removes_v4, attachments[at].default_route.removes_v6);
+    assert_eq!([removes(0), removes(1), removes(2)], [(true, true), (false, false), (true, true)]);
+    assert_eq!(attachments[3].default_route.adds.len(), 2);
+}
+
+#[test]
+fn what_the_runtime_read_from_the_pods_bandwidth_annotations_reaches_the_default_network() {
+    let limits = json!({"ingressRate": 1_000_000, "ingressBurst": 2_147_483_647});
+    let delegates = json!([{"name": "lab", "plugins": [{"type": "bridge"}, {"type": "bandwidth", "capabilities": {"bandwidth": true}}]}]);
+    let more = json!({"delegates": delegates, "runtimeConfig": {"bandwidth": limits}});
+    let attachments = plan_for(&more, "", &Known::default()).unwrap();
+    let network = &attachments[0].network;
+    let request = network.plugins[1].request(network, &attachments[0].runtime_config, None);
+    assert_eq!(request["runtimeConfig"], json!({"bandwidth": limits}));
+}
+
+#[test]
 fn duplicate_interface_names_are_refused_with_both_networks() {
     let known = Known::default().nad("pod-ns", "a", &macvlan()).nad("pod-ns", "b", &macvlan());
     for networks in ["a@x,b@x", "a,b@net1", "a@eth0"] {
@@ -212,7 +289,6 @@ fn c065_what_no_plugin_can_honour_is_refused_with_key_and_value() {
         ("portMappings", json!([{"hostPort": 1, "containerPort": 2}])),
         ("infiniband-guid", json!("24:8a:07:03:00:8d:ae:2e")),
         ("deviceID", json!("0000:03:02.0")),
-        ("ipam-claim-reference", json!("claim")),
         ("ips", json!(["10.0.0.5"])),
         ("mac", json!("02:00:00:00:00:01")),
     ] {

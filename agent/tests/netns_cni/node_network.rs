@@ -1,0 +1,80 @@
+//! The default network that lies on the node: files, subdirectories, the auxiliary chain, the readiness indicator.
+
+use std::fs;
+use std::time::Duration;
+
+use plexus_cni::Code;
+use plexus_cni::env::Command;
+use serde_json::{Value, json};
+
+use crate::support::plugin::PASS_ON;
+use crate::support::{Node, failed, macvlan, succeeded, with};
+
+/// A runtime's config with the default network in a file, as Multus generates it.
+fn clustered(node: &Node) -> Value {
+    let dir = node.host.dir().join("net.d");
+    fs::create_dir_all(dir.join("vendor")).unwrap();
+    fs::create_dir_all(dir.join("main")).unwrap();
+    let main = json!({"cniVersion": "1.1.0", "name": "main", "plugins": [macvlan()]});
+    let path = dir.join("10-main.conflist");
+    fs::write(&path, main.to_string()).unwrap();
+    json!({
+        "cniVersion": "1.1.0", "name": "plexus", "type": "plexus", "clusterNetwork": path,
+        "auxiliaryCNIChainName": "vendor",
+    })
+}
+
+#[test]
+fn plugins_of_other_agents_run_from_their_directories_and_the_auxiliary_chain_comes_last() {
+    let Some(node) = Node::start() else { return };
+    let config = clustered(&node);
+    let dir = node.host.dir().join("net.d");
+    let chained = node.plugin("chained", PASS_ON);
+    let audit = node.plugin("audit", PASS_ON);
+    fs::write(dir.join("main/10-chained.conf"), r#"{"type": "chained"}"#).unwrap();
+    fs::write(dir.join("vendor/10-audit.conf"), r#"{"type": "audit", "mine": 1}"#).unwrap();
+    let pod = node.known_pod("a", "");
+    let result = succeeded(&node.add(&pod, "eth0", &config));
+    assert_eq!(result["interfaces"][0]["name"], "eth0", "the answer is the default network's: {result}");
+    let seen = &chained.calls()[0];
+    assert_eq!(
+        (&*seen.config["name"].to_string(), &seen.config["prevResult"]["interfaces"][0]["name"]),
+        ("\"main\"", &json!("eth0"))
+    );
+    let seen = &audit.calls()[0];
+    assert_eq!((&seen.config["name"], &seen.config["mine"]), (&json!("vendor"), &json!(1)));
+    assert!(seen.config["prevResult"]["interfaces"].is_null(), "the chain has no interface: {}", seen.config);
+    succeeded(&node.check(&pod, "eth0", &config, &result));
+    // Both agents are gone, files and all: the record knows what to undo.
+    fs::remove_dir_all(&dir).unwrap();
+    succeeded(&node.del(&pod, "eth0", &config));
+    assert_eq!(
+        (chained.verbs(), audit.verbs()),
+        (vec!["ADD".into(), "CHECK".into(), "DEL".into()], vec!["ADD".into(), "CHECK".into(), "DEL".into()])
+    );
+    node.assert_clean(&[&pod]);
+}
+
+#[test]
+fn an_add_waits_for_the_readiness_indicator_and_status_and_del_do_not() {
+    let Some(node) = Node::start() else { return };
+    let indicator = node.host.dir().join("run/ready");
+    let config = with(clustered(&node), "readinessindicatorfile", json!(indicator));
+    let pod = node.known_pod("a", "");
+    let text = failed(&node.ask(Command::Status, &config), Code::Unavailable);
+    assert!(text.contains("run/ready") && text.contains("readinessindicatorfile"), "{text}");
+    succeeded(&node.del(&pod, "eth0", &config));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            fs::create_dir_all(indicator.parent().unwrap()).unwrap();
+            fs::write(&indicator, "").unwrap();
+        });
+        succeeded(&node.add(&pod, "eth0", &config));
+        assert!(indicator.exists());
+    });
+    succeeded(&node.ask(Command::Status, &config));
+    fs::remove_file(&indicator).unwrap();
+    succeeded(&node.del(&pod, "eth0", &config));
+    node.assert_clean(&[&pod]);
+}
