@@ -21,7 +21,7 @@ everything built lands in target/. A first run on a bare Debian 12 machine needs
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Install what building and testing need: Debian packages, rust-src, bpf-linker, bpffs, an API server
+    /// Install what building and testing need: Debian packages, rust-src, bpf-linker, bpffs, an API server, helm
     ///
     /// Does nothing, in well under a second, where everything is there. A piece that cannot be had is named together
     /// with the command that would install it; the exit status is then 1.
@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     Bench(BenchOptions),
     /// Check format, clippy on host and eBPF code, licences and advisories
     Lint,
+    /// Render the Helm chart to deploy/manifests
+    Manifests,
     /// Fuzz the parsers of foreign input
     Fuzz(FuzzOptions),
 }

@@ -6,6 +6,7 @@
 mod bpf_linker;
 mod bpffs;
 mod debian;
+mod helm;
 mod kube_assets;
 mod packages;
 mod rust_src;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 pub(crate) use self::bpf_linker::linker_path;
+pub(crate) use self::helm::helm_path;
 pub(crate) use self::kube_assets::{VARIABLE as KUBE_ASSETS_VARIABLE, directory as kube_assets};
 pub(crate) use self::packages::{is_root, reference_plugins};
 pub(crate) use self::rust_src::library_path;
@@ -39,6 +41,8 @@ pub(crate) enum Piece {
     Bpffs,
     /// etcd and kube-apiserver, which the API tests run.
     KubeAssets,
+    /// Renders and lints the chart.
+    Helm,
 }
 
 /// What building needs.
@@ -51,7 +55,9 @@ pub(crate) const FOR_RUN: &[Piece] =
 pub(crate) const FOR_API: &[Piece] = &[Piece::KubeAssets];
 /// What fuzzing needs.
 pub(crate) const FOR_FUZZ: &[Piece] = &[Piece::Compiler, Piece::CppCompiler];
-const EVERYTHING: &[&[Piece]] = &[FOR_RUN, FOR_API, FOR_FUZZ];
+/// What rendering the chart needs.
+pub(crate) const FOR_MANIFESTS: &[Piece] = &[Piece::Helm];
+const EVERYTHING: &[&[Piece]] = &[FOR_RUN, FOR_API, FOR_FUZZ, FOR_MANIFESTS];
 
 /// `cargo xtask setup`: every piece; fails if one cannot be had.
 pub(crate) fn verb(workspace: &Workspace) -> Result<ExitCode> {
@@ -141,6 +147,7 @@ impl Piece {
             Self::NetworkTools => "a network tool or the reference CNI plugins",
             Self::Bpffs => "a bpf file system on /sys/fs/bpf",
             Self::KubeAssets => "kube-apiserver or etcd",
+            Self::Helm => "helm",
         }
     }
 
@@ -157,6 +164,7 @@ impl Piece {
             Self::NetworkTools => Ok(packages::missing(packages::NETWORK_TOOLS).is_empty()),
             Self::Bpffs => bpffs::is_mounted(),
             Self::KubeAssets => Ok(kube_assets::is_present(workspace)),
+            Self::Helm => Ok(helm_path(workspace).is_some()),
         }
     }
 
@@ -169,6 +177,7 @@ impl Piece {
             Self::NetworkTools => packages::install(packages::NETWORK_TOOLS),
             Self::Bpffs => bpffs::mount(),
             Self::KubeAssets => kube_assets::install(workspace),
+            Self::Helm => helm::install(workspace),
         }
     }
 
@@ -181,6 +190,7 @@ impl Piece {
             Self::NetworkTools => packages::install_command(packages::NETWORK_TOOLS),
             Self::Bpffs => bpffs::MOUNT_COMMAND.to_owned(),
             Self::KubeAssets => kube_assets::install_command(),
+            Self::Helm => helm::install_command(),
         };
         Absent { piece: self, why, command }
     }

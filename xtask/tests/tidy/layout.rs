@@ -14,12 +14,13 @@ const DOORS: [(&str, &[&str]); 4] = [
 ];
 
 /// Our crates that a crate may depend on.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("ebpf/abi", &[]),
     ("ebpf", &["plexus-abi"]),
     ("cni", &[]),
     ("agent", &["plexus-abi", "plexus-cni"]),
     ("bench", &["plexus-agent", "plexus-cni"]),
+    ("deploy/check", &[]),
     ("fuzz", &["plexus-abi", "plexus-cni", "plexus-ebpf"]),
     ("xtask", &[]),
 ];

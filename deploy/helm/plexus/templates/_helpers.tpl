@@ -36,7 +36,6 @@ app.kubernetes.io/part-of: plexus
 {{- define "plexus.capabilities" -}}
 {{- $capabilities := list "NET_ADMIN" "BPF" "PERFMON" -}}
 {{- if .Values.sysAdmin }}{{ $capabilities = append $capabilities "SYS_ADMIN" }}{{ end -}}
-{{- if .Values.sysResource }}{{ $capabilities = append $capabilities "SYS_RESOURCE" }}{{ end -}}
 {{- toYaml $capabilities -}}
 {{- end -}}
 

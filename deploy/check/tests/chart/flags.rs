@@ -1,0 +1,127 @@
+//! The arguments that the DaemonSet gives to plexusd, against plexusd's own command line.
+
+use clap::{CommandFactory as _, Parser as _};
+use plexus_agent::args::Cli;
+use serde_json::Value;
+
+use crate::support::{container, daemon_sets, helm, rendered, texts};
+
+/// Flags of features that are about to land; the chart is ready for them.
+const AHEAD: [&str; 10] = [
+    "--names=",
+    "--bin-dir=/host/",
+    "--config=",
+    "--cni-conf-dir=",
+    "--primary-cni=",
+    "--conflist-on-exit=",
+    "--pod-resources-socket=",
+    "--kubelet-checkpoint=",
+    "--device-info-dir=",
+    "--metrics=",
+];
+
+/// Flags whose values are paths that the shim on the node uses, not plexusd.
+const OF_THE_NODE: [&str; 1] = ["--bin-dir"];
+
+fn parse(arguments: &[&str]) {
+    let command = Cli::command();
+    let verb = command.find_subcommand(arguments[0]);
+    let is_known = |argument: &&str| {
+        let flag = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
+        verb.is_some_and(|verb| verb.get_arguments().any(|known| known.get_long() == Some(flag)))
+    };
+    let (known, ahead): (Vec<&str>, Vec<&str>) = arguments[1..].iter().copied().partition(is_known);
+    for argument in ahead {
+        assert!(AHEAD.iter().any(|flag| argument.starts_with(flag)), "plexusd has no flag {argument}");
+    }
+    let Some(verb) = verb else { return };
+    if let Err(error) = Cli::try_parse_from([&["plexusd", verb.get_name()], &known[..]].concat()) {
+        panic!("plexusd refuses {known:?}: {error}");
+    }
+}
+
+#[test]
+fn plexusd_accepts_the_arguments_of_every_container() {
+    for (name, set) in daemon_sets() {
+        println!("{name}");
+        for of in ["install", "plexusd"] {
+            parse(&texts(&container(&set, of)["args"]));
+        }
+    }
+}
+
+#[test]
+fn plexusd_accepts_the_arguments_of_every_option() {
+    let Some(helm) = helm() else { return };
+    let options = [
+        &["config.apiVersion=plexus.dev/v1alpha1"][..],
+        &["multusDaemonConfig.configMapName=multus-daemon-config"],
+        &["cni.primary=10-x.conflist", "cni.onExit=remove", "cni.extraBinDirs={/usr/lib/cni,/opt/x}"],
+        &["metrics.address=[::]"],
+        &["metrics.enabled=false", "devices.enabled=false"],
+        &["install.names={plexus,multus,multus-shim}"],
+    ];
+    for sets in options {
+        let objects = rendered(&helm, sets).unwrap();
+        let set = objects.iter().find(|object| object["kind"] == "DaemonSet").unwrap();
+        for of in ["install", "plexusd"] {
+            parse(&texts(&container(set, of)["args"]));
+        }
+    }
+}
+
+#[test]
+fn every_path_that_a_flag_names_is_mounted() {
+    for (name, set) in daemon_sets() {
+        for of in ["install", "plexusd"] {
+            every_path_is_mounted(&name, container(&set, of));
+        }
+    }
+}
+
+fn every_path_is_mounted(file: &str, container: &Value) {
+    let mounts: Vec<_> = container["volumeMounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| mount["mountPath"].as_str().unwrap())
+        .collect();
+    for argument in texts(&container["args"]) {
+        let Some((flag, value)) = argument.split_once('=') else { continue };
+        if OF_THE_NODE.contains(&flag) && container["name"] == "plexusd" {
+            continue;
+        }
+        for path in value.split(':').filter(|path| path.starts_with('/')) {
+            let is_mounted =
+                mounts.iter().any(|mount| path == *mount || path.starts_with(&format!("{mount}/")));
+            assert!(is_mounted, "{file}: {argument}: {path} lies on no mount of {mounts:?}");
+        }
+    }
+}
+
+/// Where both sides of the socket must mean the same file: the node's path is the container's.
+#[test]
+fn every_directory_of_the_node_has_its_own_path_in_plexusd() {
+    for (name, set) in daemon_sets() {
+        let volumes = crate::support::pod_spec(&set)["volumes"].as_array().unwrap();
+        for mount in container(&set, "plexusd")["volumeMounts"].as_array().unwrap() {
+            let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+            assert_eq!(volume["hostPath"]["path"], mount["mountPath"], "{name}: {mount}");
+        }
+    }
+}
+
+/// Defaults that the shim has too, and that the chart therefore does not let anybody change.
+#[test]
+fn socket_and_state_lie_where_the_shim_looks_for_them() {
+    let run = Cli::command();
+    let run = run.find_subcommand("run").unwrap();
+    for (name, set) in daemon_sets() {
+        let arguments = texts(&container(&set, "plexusd")["args"]);
+        for flag in ["socket", "state-dir", "bpffs"] {
+            let argument = run.get_arguments().find(|argument| argument.get_long() == Some(flag)).unwrap();
+            let default = argument.get_default_values()[0].to_str().unwrap();
+            assert!(arguments.contains(&format!("--{flag}={default}").as_str()), "{name}: --{flag}");
+        }
+    }
+}
