@@ -8,6 +8,7 @@ use plexus_cni::{CniError, Code};
 
 use crate::cluster::{self, ApiServer, Calls, Catalog};
 use crate::datapath::{Datapath, DatapathOptions};
+use crate::devices::Devices;
 use crate::locks::Locks;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
 use crate::settings::{ClusterSettings, Settings};
@@ -32,6 +33,8 @@ pub struct Agent {
     pub api: Option<Arc<ApiServer>>,
     /// How often the API server was called.
     pub api_calls: Arc<Calls>,
+    /// Devices of this node's pods.
+    pub devices: Devices,
     /// Held while the spool is served.
     pub replaying: Mutex<()>,
     /// One operation per container.
@@ -58,6 +61,12 @@ impl Agent {
         })?;
         let api_calls = Arc::new(Calls::default());
         let Source { catalog, api } = Source::open(&settings, &api_calls)?;
+        let devices = Devices::new(
+            &settings.pod_resources_socket,
+            &settings.kubelet_checkpoint,
+            &settings.device_info_dir,
+            settings.cluster.is_none(),
+        );
         Ok(Self {
             catalog,
             api,
@@ -67,6 +76,7 @@ impl Agent {
             ports,
             networks,
             datapath,
+            devices,
             replaying: Mutex::new(()),
             locks: Locks::default(),
             started: Instant::now(),

@@ -58,6 +58,15 @@ pub struct Run {
     /// Directories beneath which an IPAM config may place its data; the first serves configs that name none.
     #[arg(long, value_delimiter = ':', default_value = "/var/lib/cni/networks:/var/lib/cni:/run/cni")]
     ipam_data_dir: Vec<PathBuf>,
+    /// Socket on which the kubelet says which devices a pod was given.
+    #[arg(long, default_value = "/var/lib/kubelet/pod-resources/kubelet.sock")]
+    pod_resources_socket: PathBuf,
+    /// File that is read where that socket does not answer.
+    #[arg(long, default_value = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint")]
+    kubelet_checkpoint: PathBuf,
+    /// Directory of device information files; plugins on the host must see it at the same path.
+    #[arg(long, default_value = "/var/run/k8s.cni.cncf.io/devinfo")]
+    device_info_dir: PathBuf,
     /// Threads that do the blocking work; the kernel serialises most of it.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
@@ -94,6 +103,9 @@ impl From<Run> for Settings {
             bpffs: run.bpffs,
             ports_max: run.ports_max,
             ipam_data_dirs: run.ipam_data_dir,
+            pod_resources_socket: run.pod_resources_socket,
+            kubelet_checkpoint: run.kubelet_checkpoint,
+            device_info_dir: run.device_info_dir,
             workers: run.workers.into(),
             meta_overlay: Object::new(),
         }

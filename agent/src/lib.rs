@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod ctl;
 pub mod datapath;
 pub mod delegate;
+pub mod devices;
 pub mod fault;
 pub mod ipam;
 #[cfg(feature = "lab")]

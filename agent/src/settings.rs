@@ -26,6 +26,12 @@ pub struct Settings {
     pub ports_max: u32,
     /// Directories beneath which a config may place IPAM data.
     pub ipam_data_dirs: Vec<PathBuf>,
+    /// The kubelet's PodResources socket.
+    pub pod_resources_socket: PathBuf,
+    /// The kubelet's checkpoint of devices, read where the socket does not answer.
+    pub kubelet_checkpoint: PathBuf,
+    /// Device information files: `dp` of device plugins, `cni` of attachments.
+    pub device_info_dir: PathBuf,
     /// Worker threads.
     pub workers: usize,
     /// Keys of the meta-plugin's config that take the place of the runtime's, on every call.

@@ -5,12 +5,13 @@
 //! second path can get around the isolation of namespaces.
 
 use crate::config::NetworkConfigList;
+use crate::devices::PodDevices;
 use crate::error::{CniError, Code};
 use crate::json::Object;
 use crate::meta::MetaConfig;
 use crate::nad::NetworkAttachmentDefinition;
 
-/// Where networks are found; the agent answers from its cache.
+/// Where networks and devices are found; the agent answers from its cache.
 pub trait Lookup {
     /// The NetworkAttachmentDefinition of that namespace and name; it may be asked for far away.
     fn nad(&self, namespace: &str, name: &str) -> Result<Option<NetworkAttachmentDefinition>, CniError>;
@@ -28,6 +29,13 @@ pub trait Lookup {
         let _ = (cluster_network, name);
         Ok(Vec::new())
     }
+
+    /// The devices that the pod was given; `None` on a node where nobody hands out devices.
+    ///
+    /// Asked at most once in a plan, and only if a network of the pod needs a device: the answer may take a while.
+    fn devices(&self) -> Result<Option<PodDevices>, CniError> {
+        Ok(None)
+    }
 }
 
 /// A network that may be attached to the pod it was resolved for.
@@ -35,6 +43,7 @@ pub trait Lookup {
 pub struct AuthorizedNad {
     network: NetworkConfigList,
     nad: Option<(String, String)>,
+    resource: Option<String>,
 }
 
 impl AuthorizedNad {
@@ -46,6 +55,11 @@ impl AuthorizedNad {
     /// Namespace and name of the NetworkAttachmentDefinition; `None` for an inline config or a file.
     pub fn nad(&self) -> Option<(&str, &str)> {
         self.nad.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()))
+    }
+
+    /// The resource of which it needs a device, if it names one.
+    pub fn resource(&self) -> Option<&str> {
+        self.resource.as_deref()
     }
 
     pub(crate) fn into_parts(self) -> (NetworkConfigList, Option<(String, String)>) {
@@ -79,7 +93,7 @@ impl<'a> Resolver<'a> {
 
     /// A config that the administrator wrote inline.
     pub fn inline(&self, network: &NetworkConfigList) -> AuthorizedNad {
-        AuthorizedNad { network: network.clone(), nad: None }
+        AuthorizedNad { network: network.clone(), nad: None, resource: None }
     }
 
     /// A network that `clusterNetwork` or `defaultNetworks` names: without '/' a NetworkAttachmentDefinition of the
@@ -107,7 +121,7 @@ impl<'a> Resolver<'a> {
         })?;
         let network = NetworkConfigList::parse(&text, None, Some(self.meta.version))
             .map_err(|error| error.within(format!("CNI file for {key} {reference:?}")))?;
-        Ok(AuthorizedNad { network, nad: None })
+        Ok(AuthorizedNad { network, nad: None, resource: None })
     }
 
     /// The NetworkAttachmentDefinition `namespace/name`, if it exists and `asker` may use it.
@@ -121,13 +135,7 @@ impl<'a> Resolver<'a> {
                 )
         };
         let nad = self.lookup.nad(namespace, name)?.ok_or_else(missing)?;
-        if let Some(resource) = nad.resource_name() {
-            return Err(CniError::new(
-                Code::UnsupportedField,
-                format!("network {namespace}/{name}: annotation k8s.v1.cni.cncf.io/resourceName {resource:?} is not supported"),
-            )
-            .because("devices of a device plugin cannot be handed out yet; remove the annotation or the network"));
-        }
+        let resource = nad.resource_name().map(str::to_owned);
         let text = match nad.config {
             Some(config) => config,
             None => self.lookup.file(name)?.ok_or_else(|| {
@@ -140,7 +148,7 @@ impl<'a> Resolver<'a> {
         };
         let network = NetworkConfigList::parse(&text, Some(name), Some(self.meta.version))
             .map_err(|error| error.within(format!("network {namespace}/{name}")))?;
-        Ok(AuthorizedNad { network, nad: Some((namespace.to_owned(), name.to_owned())) })
+        Ok(AuthorizedNad { network, nad: Some((namespace.to_owned(), name.to_owned())), resource })
     }
 
     fn allow(&self, asker: Asker, namespace: &str, name: &str) -> Result<(), CniError> {

@@ -61,6 +61,8 @@ pub enum Code {
     AlreadyAttached,
     /// A record of ours could not be read or written.
     State,
+    /// The pod has no device left of a resource that a network needs, or nobody knows its devices.
+    DeviceUnavailable,
     /// A delegate's code, passed through.
     Other(u32),
 }
@@ -92,6 +94,7 @@ const TABLE: &[(Code, u32, &str)] = &[
     (Code::NotAuthorized, 112, "not_authorized"),
     (Code::AlreadyAttached, 113, "already_attached"),
     (Code::State, 114, "state"),
+    (Code::DeviceUnavailable, 115, "device_unavailable"),
 ];
 
 impl Code {

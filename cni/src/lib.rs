@@ -8,6 +8,8 @@ pub mod args;
 pub mod authorize;
 pub mod config;
 pub mod default_route;
+pub mod device_info;
+pub mod devices;
 pub mod env;
 pub mod error;
 pub mod hash;

@@ -36,5 +36,9 @@ pub const ADDRESSES_MAX: usize = 32;
 pub const PORT_MAPPINGS_MAX: usize = 256;
 /// Longest free text in a network selection element, in bytes.
 pub const TEXT_FIELD_BYTES_MAX: usize = 256;
+/// Longest device information file, in bytes; those of device plugins have a few hundred.
+pub const DEVICE_INFO_BYTES_MAX: usize = 64 << 10;
+/// Longest file name, in bytes: NAME_MAX of limits.h.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// Longest list of directories in a config, in bytes.
 pub const PATH_LIST_BYTES_MAX: usize = 16 << 10;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::default_route::is_default;
+use crate::device_info::DeviceInfo;
 use crate::json::Object;
 use crate::result::{CniResult, IpConfig};
 
@@ -33,6 +34,9 @@ pub struct NetworkStatus {
     pub default: bool,
     /// Name servers.
     pub dns: Object,
+    /// Its device.
+    #[serde(rename = "device-info", skip_serializing_if = "Option::is_none")]
+    pub device_info: Option<DeviceInfo>,
     /// Gateways of its default routes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gateway: Vec<IpAddr>,
@@ -42,12 +46,20 @@ pub struct NetworkStatus {
 ///
 /// With several, the default network's mark goes to the first one whose address has a gateway, else to the first, and
 /// addresses without an interface go to the last. `ifname` stands in where the result lists no interface of the pod.
-pub fn of_attachment(name: &str, ifname: &str, result: &CniResult, is_default: bool) -> Vec<NetworkStatus> {
+/// `device_info` is said of each, as by Multus.
+pub fn of_attachment(
+    name: &str,
+    ifname: &str,
+    result: &CniResult,
+    is_default: bool,
+    device_info: Option<&DeviceInfo>,
+) -> Vec<NetworkStatus> {
     let gateway = gateways(result);
     let element = |interface: &str| NetworkStatus {
         name: name.to_owned(),
         interface: interface.to_owned(),
         dns: dns(result),
+        device_info: device_info.cloned(),
         gateway: gateway.clone(),
         ..NetworkStatus::default()
     };
@@ -133,7 +145,7 @@ mod tests {
     use super::*;
 
     fn status(result: &Value, is_default: bool) -> Vec<NetworkStatus> {
-        of_attachment("n", "eth0", &CniResult::from_value(result, "result").unwrap(), is_default)
+        of_attachment("n", "eth0", &CniResult::from_value(result, "result").unwrap(), is_default, None)
     }
 
     /// The results of a bridge and two macvlans, as real Multus cached them.
@@ -149,8 +161,8 @@ mod tests {
             "dns": {}, "interfaces": [{"mac": "d2:58:6e:66:f5:82", "name": "net1", "sandbox": "/n"}],
             "ips": [{"address": "10.211.0.2/16", "gateway": "10.211.0.1", "interface": 0, "version": "4"}]});
         let parsed = |value| CniResult::from_value(&value, "result").unwrap();
-        let mut elements = of_attachment("lab", "eth0", &parsed(bridge), true);
-        elements.extend(of_attachment("default/mv1", "net1", &parsed(macvlan), false));
+        let mut elements = of_attachment("lab", "eth0", &parsed(bridge), true, None);
+        elements.extend(of_attachment("default/mv1", "net1", &parsed(macvlan), false, None));
         let expected = r#"[{
     "name": "lab",
     "interface": "eth0",

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::chain::{Chain, join};
 use super::default_route;
 use super::del;
+use super::device;
 use super::plan;
 use super::readiness;
 use super::request::Request;
@@ -116,7 +117,7 @@ fn attach(
         }
     }
     let finished = default_route::apply(request, &mut record.attachments[first..], default_routes)
-        .and_then(|()| write_status(&mut record.attachments[first..]));
+        .and_then(|()| write_status(request, &mut record.attachments[first..]));
     finished.map_err(|error| undo_all(request, record, first, Failure { error, is_clean: true }))
 }
 
@@ -130,13 +131,14 @@ fn confirm(request: &Request<'_>, found: Option<&Found>) -> Result<(), CniError>
 }
 
 /// The elements of network-status.
-fn write_status(attachments: &mut [Attachment]) -> Result<(), CniError> {
+fn write_status(request: &Request<'_>, attachments: &mut [Attachment]) -> Result<(), CniError> {
     for attachment in
         attachments.iter_mut().filter(|attachment| matches!(attachment.owner, Owner::Meta { .. }))
     {
         let result = attachment.cni_result()?.unwrap_or_default();
         let name = attachment.nad.as_ref().unwrap_or(&attachment.network);
-        let elements = of_attachment(name, &attachment.ifname, &result, attachment.is_default);
+        let info = device::info(request, attachment);
+        let elements = of_attachment(name, &attachment.ifname, &result, attachment.is_default, info.as_ref());
         attachment.status = elements.iter().map(|element| json!(element)).collect();
     }
     Ok(())

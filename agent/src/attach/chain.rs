@@ -8,7 +8,7 @@ use plexus_cni::json::Object;
 use plexus_cni::{CniError, CniResult};
 use serde_json::{Value, json};
 
-use super::Request;
+use super::{Request, device};
 use crate::delegate::ExecCall;
 use crate::fault;
 use crate::plugin::{Plugin, PluginCall, Sandbox, native};
@@ -83,6 +83,7 @@ impl<'a> Chain<'a> {
 
     /// Runs the chain forward; on failure undoes it in reverse and reports every error.
     pub(super) fn add(&self, port: Option<PortRecord>) -> Result<Made, CniError> {
+        device::prepare(self.request, self.attachment);
         let mut made = Made { result: CniResult::default(), port };
         let mut previous = self.given_result()?;
         for (index, plugin) in self.list.plugins.iter().enumerate() {
@@ -128,7 +129,10 @@ impl<'a> Chain<'a> {
         let until = if failed_foreign { failed + 1 } else { failed };
         let outcome = self.del_plugins(&self.list.plugins[..until], result, port);
         match outcome {
-            Ok(()) => error,
+            Ok(()) => {
+                device::forget(self.request, self.attachment);
+                error
+            }
             Err(second) => {
                 self.is_unclean.set(true);
                 let details = format!("{}; undoing it failed too: {second}", error.details);
@@ -140,7 +144,9 @@ impl<'a> Chain<'a> {
     /// Runs the chain in reverse; every plugin is asked, all errors are reported.
     pub(super) fn del(&self, port: Option<&PortRecord>) -> Result<(), CniError> {
         let result = self.attachment.cni_result()?.or(self.given_result()?);
-        self.del_plugins(&self.list.plugins, result.as_ref(), port)
+        self.del_plugins(&self.list.plugins, result.as_ref(), port)?;
+        device::forget(self.request, self.attachment);
+        Ok(())
     }
 
     fn del_plugins(

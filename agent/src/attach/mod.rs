@@ -10,6 +10,7 @@ mod chain;
 mod check;
 mod default_route;
 mod del;
+mod device;
 mod gc;
 mod plan;
 mod readiness;

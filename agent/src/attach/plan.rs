@@ -5,16 +5,19 @@ use std::time::Instant;
 use plexus_cni::authorize::Lookup;
 use plexus_cni::config::{NetworkConfigList, PluginConfig};
 use plexus_cni::default_route::DefaultRoutePlan;
+use plexus_cni::devices::PodDevices;
 use plexus_cni::json::Object;
 use plexus_cni::meta::MetaConfig;
 use plexus_cni::nad::NetworkAttachmentDefinition;
 use plexus_cni::plan::{PlannedAttachment, plan};
+use plexus_cni::pod::Pod;
 use plexus_cni::wire::CniCall;
 use plexus_cni::{CniError, Code};
 use serde_json::{Value, json};
 
-use super::Request;
+use super::{Request, device};
 use crate::cluster::{Found, PodId, chain_files, network_file};
+use crate::devices::PodKey;
 use crate::plugin::{Plugin, native};
 use crate::record::{Attachment, Owner, PodRef, Record};
 
@@ -76,7 +79,7 @@ pub(super) fn for_status(request: &Request<'_>) -> Result<Vec<Attachment>, CniEr
     let config = meta_config(request)?;
     // These verbs are about no interface, but a plan needs a name.
     let call = CniCall { ifname: "eth0".into(), ..request.call.clone() };
-    let planned = plan(&config, None, &Networks { request, config: &config }, &call)?;
+    let planned = plan(&config, None, &Networks { request, config: &config, pod: None }, &call)?;
     Ok(planned.attachments.into_iter().map(|planned| of_meta(request, &config, planned)).collect())
 }
 
@@ -89,7 +92,7 @@ fn meta(request: &Request<'_>) -> Result<Planned, CniError> {
     let config = meta_config(request)?;
     let found = pod(request)?;
     let pod = found.as_ref().map(|found| &*found.pod);
-    let planned = plan(&config, pod, &Networks { request, config: &config }, request.call)?;
+    let planned = plan(&config, pod, &Networks { request, config: &config, pod }, request.call)?;
     let default_routes = planned.attachments.iter().map(|planned| planned.default_route.clone()).collect();
     let attachments =
         planned.attachments.into_iter().map(|planned| of_meta(request, &config, planned)).collect();
@@ -114,10 +117,11 @@ fn pod(request: &Request<'_>) -> Result<Option<Found>, CniError> {
     catalog.pod(&id, wait_until, request.deadline).map(Some)
 }
 
-/// Where the planner finds networks.
+/// Where the planner finds networks and devices.
 struct Networks<'a> {
     request: &'a Request<'a>,
     config: &'a MetaConfig,
+    pod: Option<&'a Pod>,
 }
 
 impl Lookup for Networks<'_> {
@@ -139,9 +143,18 @@ impl Lookup for Networks<'_> {
     fn auxiliary(&self, cluster_network: &str, name: &str) -> Result<Vec<Object>, CniError> {
         chain_files(cluster_network, name)
     }
+
+    fn devices(&self) -> Result<Option<PodDevices>, CniError> {
+        let Some(pod) = self.pod else { return Ok(None) };
+        // Of a static pod the runtime's UID is the one that the kubelet goes by.
+        let uid = self.request.args.get("K8S_POD_UID").or(Some(&*pod.uid).filter(|uid| !uid.is_empty()));
+        let key = PodKey { namespace: &pod.namespace, name: &pod.name, uid };
+        self.request.agent.devices.of_pod(key, self.request.began, self.request.deadline)
+    }
 }
 
-fn of_meta(request: &Request<'_>, config: &MetaConfig, planned: PlannedAttachment) -> Attachment {
+fn of_meta(request: &Request<'_>, config: &MetaConfig, mut planned: PlannedAttachment) -> Attachment {
+    let device = device::plan(request, &mut planned);
     let args = planned.cni_args.iter().map(|(key, value)| format!("{key}={value}"));
     Attachment {
         owner: Owner::Meta { ifname: request.call.ifname.clone() },
@@ -154,6 +167,7 @@ fn of_meta(request: &Request<'_>, config: &MetaConfig, planned: PlannedAttachmen
         args: args.collect::<Vec<_>>().join(";"),
         path: config.bin_dir.iter().cloned().chain(request.path()).collect(),
         ifname: planned.ifname,
+        device,
         is_default: planned.is_default,
         port_id: None,
         result: None,
@@ -194,6 +208,7 @@ pub(super) fn single(request: &Request<'_>) -> Result<Attachment, CniError> {
         network: request.config.name.clone(),
         nad: None,
         ifname: request.call.ifname.clone(),
+        device: None,
         is_default: false,
         config: request.config.document.clone(),
         cni_version: request.config.version.as_str().to_owned(),

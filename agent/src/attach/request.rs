@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub sandbox: Option<Sandbox>,
     /// Executes foreign plugins.
     pub delegates: &'a dyn Delegates,
+    /// When it came to a worker.
+    pub began: Instant,
     /// When the call must have ended.
     pub deadline: Instant,
 }
@@ -72,7 +74,7 @@ impl<'a> Request<'a> {
             .because(format!("it came with {}", needs.as_str())));
         }
         let args = CniArgs::parse(&call.args)?;
-        Ok(Self { agent, host, call, config, args, sandbox, delegates, deadline })
+        Ok(Self { agent, host, call, config, args, sandbox, delegates, began: Instant::now(), deadline })
     }
 
     /// The plugin type that was called.

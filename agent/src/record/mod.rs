@@ -11,6 +11,7 @@ mod sync;
 
 use std::net::IpAddr;
 
+use plexus_cni::devices::Device;
 use plexus_cni::json::Object;
 use plexus_cni::{CniError, CniResult, Version};
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,9 @@ pub struct Attachment {
     pub result: Option<Value>,
     /// The port, once the data plane has one.
     pub port: Option<PortRecord>,
+    /// Its device, and what is said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceRecord>,
     /// Its elements of network-status, for an attachment of the meta-plugin.
     pub status: Vec<Value>,
 }
@@ -149,6 +153,16 @@ impl Attachment {
             .find(|version| version.as_str() == self.cni_version)
             .unwrap_or(Version::NEWEST)
     }
+}
+
+/// The device of an attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceRecord {
+    /// The device, where the network needs one; without, a plugin may still make one and describe it.
+    pub device: Option<Device>,
+    /// The name of the file that describes it.
+    pub info_file: String,
 }
 
 /// Where the programs of a port sit.

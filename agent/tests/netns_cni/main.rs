@@ -8,6 +8,9 @@
     reason = "helpers of tests fail as tests do, and take what `json!` makes"
 )]
 
+#[path = "../mock_kubelet/mod.rs"]
+#[allow(dead_code, reason = "the tests of its client use more of it")]
+mod mock_kubelet;
 mod support;
 
 mod add;
@@ -18,6 +21,7 @@ mod check;
 mod crash;
 mod del;
 mod del_state;
+mod devices;
 mod foreign;
 mod gc;
 mod meta;

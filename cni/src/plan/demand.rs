@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::config::NetworkConfigList;
+use crate::authorize::AuthorizedNad;
 use crate::error::{CniError, Code};
 use crate::selection::NetworkSelectionElement;
 
@@ -22,12 +22,18 @@ const DEAF_TO_MAC: &[&str] = &[
     "route-override",
 ];
 
-/// Refuses fields of `element` that no plugin of `network` can honour (C065).
-pub(super) fn check(element: &NetworkSelectionElement, network: &NetworkConfigList) -> Result<(), CniError> {
+/// Refuses fields of `element` that no plugin of the network can honour (C065).
+pub(super) fn check(element: &NetworkSelectionElement, nad: &AuthorizedNad) -> Result<(), CniError> {
+    let network = nad.network();
     let declares = |name: &str| network.plugins.iter().any(|plugin| plugin.has_capability(name));
     let needs_capability = [
         ("infiniband-guid", "infinibandGUID", element.infiniband_guid.as_ref().map(|guid| json!(guid))),
-        ("deviceID", "deviceID", element.device_id.as_ref().map(|id| json!(id))),
+        (
+            "deviceID",
+            "deviceID",
+            // A network that needs a device gets it in its config.
+            element.device_id.as_ref().filter(|_| nad.resource().is_none()).map(|id| json!(id)),
+        ),
         ("bandwidth", "bandwidth", element.bandwidth.as_ref().map(|limits| json!(limits))),
         (
             "portMappings",

@@ -4,7 +4,7 @@
 //! meta config ─ default network ─┐
 //!             ─ defaultNetworks ─┼→ Resolver → AuthorizedNad ─┐
 //! pod annotations ─ selection ───┘                            ├→ PlannedAttachment, in ADD order
-//! runtime's runtimeConfig and CNI_ARGS ───────────────────────┘
+//! runtime's runtimeConfig and CNI_ARGS, devices of the pod ────┘
 //! ```
 
 mod auxiliary;
@@ -16,6 +16,8 @@ use crate::args::CniArgs;
 use crate::authorize::{Asker, AuthorizedNad, Lookup, Resolver};
 use crate::config::NetworkConfigList;
 use crate::default_route::DefaultRoutePlan;
+use crate::devices::{Allocator, Device};
+use crate::env::Command;
 use crate::error::{CniError, Code};
 use crate::json::Object;
 use crate::limits::NETWORKS_MAX;
@@ -49,6 +51,8 @@ pub struct PlannedAttachment {
     pub runtime_config: Object,
     /// `CNI_ARGS` for its plugins, in order.
     pub cni_args: Vec<(String, String)>,
+    /// The device that it got, where its NetworkAttachmentDefinition names a resource; in an ADD only.
+    pub device: Option<Device>,
     /// What happens to its default routes.
     pub default_route: DefaultRoutePlan,
     /// The element that selected it; `None` for the administrator's networks.
@@ -105,9 +109,10 @@ fn plan_networks(
         .map(|chosen| chosen.selection.as_ref().and_then(|element| element.default_route.as_deref()))
         .collect();
     let routes = DefaultRoutePlan::of_all(&requests)?;
+    let mut planner = Planner { meta, pod, call, args, devices: Allocator::new(lookup) };
     let mut attachments: Vec<PlannedAttachment> = Vec::with_capacity(chosen.len());
     for ((index, chosen), default_route) in chosen.into_iter().enumerate().zip(routes) {
-        let attachment = attach(index, chosen, default_route, meta, pod, call, &args)?;
+        let attachment = planner.attach(index, chosen, default_route)?;
         if let Some(other) = attachments.iter().find(|other| other.ifname == attachment.ifname) {
             return Err(CniError::new(
                 Code::InvalidConfig,
@@ -187,41 +192,85 @@ fn by_pod(
     let named =
         |error: CniError| error.within(format!("annotation {annotation}: element {at}, interface {ifname}"));
     let nad = resolver.nad(asker, &element.namespace, &element.name).map_err(named)?;
-    demand::check(&element, nad.network()).map_err(named)?;
+    demand::check(&element, &nad).map_err(named)?;
     Ok(Chosen { nad, selection: Some(element) })
 }
 
-fn attach(
-    index: usize,
-    chosen: Chosen,
-    default_route: DefaultRoutePlan,
-    meta: &MetaConfig,
-    pod: Option<&Pod>,
-    call: &CniCall,
-    args: &CniArgs,
-) -> Result<PlannedAttachment, CniError> {
-    let is_default = index == 0;
-    let selection = chosen.selection;
-    let (mut network, nad) = chosen.nad.into_parts();
-    let ifname = match selection.as_ref().and_then(|element| element.interface.clone()) {
-        _ if is_default => call.ifname.clone(),
-        Some(name) => name,
-        None => format!("net{index}"),
-    };
-    check_ifname(&ifname, "interface")?;
-    if let Some(pairs) = selection.as_ref().and_then(|element| element.cni_args.as_ref()) {
-        parameters::merge_cni_args(&mut network, pairs)?;
+/// What all attachments of a plan share.
+struct Planner<'a> {
+    meta: &'a MetaConfig,
+    pod: Option<&'a Pod>,
+    call: &'a CniCall,
+    args: CniArgs,
+    devices: Allocator<'a>,
+}
+
+impl Planner<'_> {
+    fn attach(
+        &mut self,
+        index: usize,
+        chosen: Chosen,
+        default_route: DefaultRoutePlan,
+    ) -> Result<PlannedAttachment, CniError> {
+        let is_default = index == 0;
+        let Chosen { nad, selection } = chosen;
+        let ifname = match selection.as_ref().and_then(|element| element.interface.clone()) {
+            _ if is_default => self.call.ifname.clone(),
+            Some(name) => name,
+            None => format!("net{index}"),
+        };
+        check_ifname(&ifname, "interface")?;
+        let device = self.device(&nad, selection.as_ref(), &ifname)?;
+        let (mut network, nad) = nad.into_parts();
+        if let Some(device) = &device {
+            parameters::put_device(&mut network, device);
+        }
+        if let Some(pairs) = selection.as_ref().and_then(|element| element.cni_args.as_ref()) {
+            parameters::merge_cni_args(&mut network, pairs)?;
+        }
+        let wishes = selection.as_ref();
+        let runtimes = &self.meta.runtime_config;
+        let container_id = &self.call.container_id;
+        Ok(PlannedAttachment {
+            runtime_config: parameters::runtime_config(runtimes, wishes, device.as_ref(), is_default),
+            cni_args: parameters::cni_args(&self.args, self.pod, container_id, wishes, is_default),
+            network,
+            nad,
+            ifname,
+            is_default,
+            device,
+            default_route,
+            selection,
+        })
     }
-    Ok(PlannedAttachment {
-        runtime_config: parameters::runtime_config(&meta.runtime_config, selection.as_ref(), is_default),
-        cni_args: parameters::cni_args(args, pod, &call.container_id, selection.as_ref(), is_default),
-        network,
-        nad,
-        ifname,
-        is_default,
-        default_route,
-        selection,
-    })
+
+    /// The device that the network needs. Only an ADD hands devices out: DEL and CHECK work from the record, and STATUS
+    /// and GC are about no pod.
+    fn device(
+        &mut self,
+        nad: &AuthorizedNad,
+        selection: Option<&NetworkSelectionElement>,
+        ifname: &str,
+    ) -> Result<Option<Device>, CniError> {
+        let Some(resource) = nad.resource().filter(|_| self.call.command == Command::Add) else {
+            return Ok(None);
+        };
+        let taken = match self.pod {
+            Some(_) => {
+                self.devices.take(resource, selection.and_then(|element| element.device_id.as_deref()))
+            }
+            None => Err(CniError::new(
+                Code::DeviceUnavailable,
+                format!("no device of resource {resource:?} can be given to it"),
+            )
+            .because("devices are given to pods, and this call names none")),
+        };
+        taken.map(Some).map_err(|error| {
+            let network = nad.nad().map(|(namespace, name)| format!("{namespace}/{name}"));
+            let network = network.unwrap_or_else(|| nad.network().name.clone());
+            error.within(format!("network {network}, interface {ifname}"))
+        })
+    }
 }
 
 #[cfg(test)]

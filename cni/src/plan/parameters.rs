@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::args::CniArgs;
 use crate::config::NetworkConfigList;
+use crate::devices::Device;
 use crate::error::{CniError, Code};
 use crate::json::Object;
 use crate::pod::Pod;
@@ -18,15 +19,20 @@ const ONE_OF_A_KIND_ARGS: &[&str] = &["IP", "MAC", "GATEWAY"];
 const POD_ARGS: &[&str] =
     &["IgnoreUnknown", "K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_INFRA_CONTAINER_ID", "K8S_POD_UID"];
 
-/// The default network gets the runtime's as it is; for others the selection overrides it.
+/// The default network gets the runtime's as it is; for others the selection overrides it. A device that was given to
+/// the network goes before one that the selection names.
 pub(super) fn runtime_config(
     runtimes: &Object,
     selection: Option<&NetworkSelectionElement>,
+    device: Option<&Device>,
     is_default: bool,
 ) -> Object {
     let mut merged = runtimes.clone();
     if !is_default {
         merged.retain(|key, _| !ONE_OF_A_KIND.contains(&key.as_str()));
+    }
+    if let Some(device) = device {
+        merged.insert("deviceID".into(), json!(device.id));
     }
     let Some(element) = selection else { return merged };
     let mut put = |key: &str, value: Option<Value>| {
@@ -39,7 +45,7 @@ pub(super) fn runtime_config(
     put("infinibandGUID", element.infiniband_guid.as_ref().map(|guid| json!(guid)));
     put("portMappings", Some(json!(element.port_mappings)).filter(|_| !element.port_mappings.is_empty()));
     put("bandwidth", element.bandwidth.as_ref().map(|limits| json!(limits)));
-    put("deviceID", element.device_id.as_ref().map(|id| json!(id)));
+    put("deviceID", element.device_id.as_ref().filter(|_| device.is_none()).map(|id| json!(id)));
     merged
 }
 
@@ -76,6 +82,15 @@ pub(super) fn cni_args(
         }
     }
     pairs
+}
+
+/// Puts the device into every plugin of the network, under both keys that plugins know it by.
+pub(super) fn put_device(network: &mut NetworkConfigList, device: &Device) {
+    for plugin in &mut network.plugins {
+        for key in ["deviceID", "pciBusID"] {
+            plugin.0.insert(key.to_owned(), json!(device.id));
+        }
+    }
 }
 
 /// Puts the selection's `cni-args` into `args.cni` of every plugin; they win over what the config says there.

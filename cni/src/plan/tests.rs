@@ -1,11 +1,14 @@
 //! Plans for pods and networks in memory.
 
+mod devices;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::devices::PodDevices;
 use crate::env::Command;
 use crate::nad::NetworkAttachmentDefinition;
 use crate::wire::WIRE_VERSION;
@@ -16,6 +19,7 @@ struct Known {
     nads: BTreeMap<(String, String), NetworkAttachmentDefinition>,
     files: BTreeMap<String, String>,
     chains: BTreeMap<String, Vec<Object>>,
+    devices: Option<PodDevices>,
 }
 
 impl Known {
@@ -52,6 +56,10 @@ impl Lookup for Known {
     fn auxiliary(&self, cluster_network: &str, name: &str) -> Result<Vec<Object>, CniError> {
         assert!(cluster_network.starts_with('/'));
         Ok(self.chains.get(name).cloned().unwrap_or_default())
+    }
+
+    fn devices(&self) -> Result<Option<PodDevices>, CniError> {
+        Ok(self.devices.clone())
     }
 }
 
@@ -297,16 +305,6 @@ fn c065_what_no_plugin_can_honour_is_refused_with_key_and_value() {
         assert_eq!(error.code, Code::UnsupportedField, "{field}");
         assert!(error.msg.contains(field) && error.msg.contains(&value.to_string()), "{error}");
     }
-}
-
-#[test]
-fn a_nad_that_needs_a_device_plugin_is_refused() {
-    let mut known = Known::default().nad("pod-ns", "a", &macvlan());
-    for nad in known.nads.values_mut() {
-        nad.annotations.insert(crate::annotation::RESOURCE_NAME.into(), "vendor/vf".into());
-    }
-    let error = plan_for(&json!({}), "a", &known).unwrap_err();
-    assert!(error.code == Code::UnsupportedField && error.msg.contains("vendor/vf"), "{error}");
 }
 
 #[test]
