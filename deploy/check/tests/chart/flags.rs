@@ -7,16 +7,13 @@ use serde_json::Value;
 use crate::support::{container, daemon_sets, helm, rendered, texts};
 
 /// Flags of features that are about to land; the chart is ready for them.
-const AHEAD: [&str; 10] = [
+const AHEAD: [&str; 7] = [
     "--names=",
     "--bin-dir=/host/",
     "--config=",
     "--cni-conf-dir=",
     "--primary-cni=",
     "--conflist-on-exit=",
-    "--pod-resources-socket=",
-    "--kubelet-checkpoint=",
-    "--device-info-dir=",
     "--metrics=",
 ];
 
