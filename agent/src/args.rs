@@ -67,6 +67,9 @@ pub struct Run {
     /// Directory of device information files; plugins on the host must see it at the same path.
     #[arg(long, default_value = "/var/run/k8s.cni.cncf.io/devinfo")]
     device_info_dir: PathBuf,
+    /// Cache of the Multus that attached pods on this node before (its `cniDir`).
+    #[arg(long, default_value = "/var/lib/cni/multus")]
+    multus_cache_dir: PathBuf,
     /// Threads that do the blocking work; the kernel serialises most of it.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
@@ -106,6 +109,7 @@ impl From<Run> for Settings {
             pod_resources_socket: run.pod_resources_socket,
             kubelet_checkpoint: run.kubelet_checkpoint,
             device_info_dir: run.device_info_dir,
+            multus_cache_dir: run.multus_cache_dir,
             workers: run.workers.into(),
             meta_overlay: Object::new(),
         }

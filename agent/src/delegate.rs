@@ -99,7 +99,7 @@ impl ExecCall<'_> {
                 format!("killed after {DELEGATE_STDOUT_BYTES_MAX} bytes on standard output"),
             ),
             ExecEnd::NotFound => failed(
-                Code::DelegateFailed,
+                Code::PluginMissing,
                 "was not found",
                 format!(
                     "no executable file of that name in {}; install the plugin there",

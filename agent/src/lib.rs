@@ -29,4 +29,5 @@ pub mod sandbox;
 pub mod server;
 pub mod settings;
 pub mod spool;
+pub mod takeover;
 pub mod worker;

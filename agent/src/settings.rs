@@ -32,6 +32,8 @@ pub struct Settings {
     pub kubelet_checkpoint: PathBuf,
     /// Device information files: `dp` of device plugins, `cni` of attachments.
     pub device_info_dir: PathBuf,
+    /// Multus' cache, for pods that it attached; a config's `cniDir` goes before.
+    pub multus_cache_dir: PathBuf,
     /// Worker threads.
     pub workers: usize,
     /// Keys of the meta-plugin's config that take the place of the runtime's, on every call.

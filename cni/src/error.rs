@@ -63,6 +63,8 @@ pub enum Code {
     State,
     /// The pod has no device left of a resource that a network needs, or nobody knows its devices.
     DeviceUnavailable,
+    /// A plugin that is to be executed is not in the directories.
+    PluginMissing,
     /// A delegate's code, passed through.
     Other(u32),
 }
@@ -95,6 +97,7 @@ const TABLE: &[(Code, u32, &str)] = &[
     (Code::AlreadyAttached, 113, "already_attached"),
     (Code::State, 114, "state"),
     (Code::DeviceUnavailable, 115, "device_unavailable"),
+    (Code::PluginMissing, 116, "plugin_missing"),
 ];
 
 impl Code {

@@ -3,6 +3,11 @@
 use crate::error::{CniError, Code};
 use crate::limits::{CONTAINER_ID_BYTES_MAX, NETWORK_NAME_BYTES_MAX};
 
+/// The shim's file name; its other names are links to it.
+pub const SHIM_NAME: &str = "plexus";
+/// What is appended to the name of a plugin whose place the shim took.
+pub const KEPT_ASIDE: &str = ".before-plexus";
+
 /// Checks a container id (C024, C025): alphanumeric first, then also `_`, `.` and `-`.
 pub fn check_container_id(id: &str) -> Result<(), CniError> {
     if id.is_empty() || !is_cni_name(id) {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use plexus_cni::args::CniArgs;
 use plexus_cni::config::{NetworkConfigList, PluginConfig};
 use plexus_cni::json::Object;
-use plexus_cni::{CniError, CniResult};
+use plexus_cni::{CniError, CniResult, Code, Version};
 use serde_json::{Value, json};
 
 use super::{Request, device};
@@ -25,6 +25,7 @@ pub(super) struct Chain<'a> {
     sandbox: Option<&'a Sandbox>,
     list: NetworkConfigList,
     args: CniArgs,
+    is_taken_over: bool,
     is_unclean: Cell<bool>,
 }
 
@@ -46,7 +47,14 @@ impl<'a> Chain<'a> {
         let list =
             NetworkConfigList::from_object(attachment.config.clone(), Some(&attachment.network), version)?;
         let args = CniArgs::parse(&attachment.args)?;
-        Ok(Self { request, container_id, attachment, sandbox, list, args, is_unclean: Cell::new(false) })
+        let (is_taken_over, is_unclean) = (false, Cell::new(false));
+        Ok(Self { request, container_id, attachment, sandbox, list, args, is_taken_over, is_unclean })
+    }
+
+    /// The chain of an attachment that the reference plugins made: a plugin of ours acts only where it undoes all of it.
+    pub(super) fn taken_over(mut self) -> Self {
+        self.is_taken_over = true;
+        self
     }
 
     /// Whether CHECK was switched off by the config (C140).
@@ -160,7 +168,12 @@ impl<'a> Chain<'a> {
             let config = self.config(plugin, result);
             let outcome = match self.native(plugin) {
                 Some(native) => native.del(&self.call(&config, result, port)),
-                None => self.exec("DEL", plugin, &config.0).map(drop),
+                None => match self.exec("DEL", plugin, &config.0) {
+                    Err(error) if self.is_taken_over && error.code == Code::PluginMissing => {
+                        self.del_without_binary(plugin, &config, result, error)
+                    }
+                    outcome => outcome.map(drop),
+                },
             };
             if let Err(error) = outcome {
                 first = Err(join(first, error));
@@ -169,12 +182,28 @@ impl<'a> Chain<'a> {
         first
     }
 
-    /// Compares the kernel with the final result, plugin by plugin; the first difference is the answer (C129).
+    /// Undoes what a reference plugin made that is not installed (any more), as far as ours can: packet filter rules and
+    /// queueing of its own may remain.
+    fn del_without_binary(
+        &self,
+        plugin: &PluginConfig,
+        config: &PluginConfig,
+        result: Option<&CniResult>,
+        error: CniError,
+    ) -> Result<(), CniError> {
+        let Some(native) = native(plugin.plugin_type()) else { return Err(error) };
+        tracing::warn!(network = self.list.name, %error, "the plugin that made this is not installed: ours removes links and leases only");
+        native.del(&self.call(config, result, None))
+    }
+
+    /// Compares the kernel with the final result, plugin by plugin; the first difference is the answer (C129). A foreign
+    /// plugin is asked only what its network's version knows, in all verbs.
     pub(super) fn check(&self, result: &CniResult, port: Option<&PortRecord>) -> Result<(), CniError> {
         for plugin in &self.list.plugins {
             let config = self.config(plugin, Some(result));
             match self.native(plugin) {
                 Some(native) => native.check(&self.call(&config, Some(result), port), result)?,
+                None if self.list.version < Version::V0_4_0 => {}
                 None => self.exec("CHECK", plugin, &config.0).map(drop)?,
             }
         }
@@ -187,6 +216,7 @@ impl<'a> Chain<'a> {
             let config = self.config(plugin, None);
             match self.native(plugin) {
                 Some(native) => native.status(&self.call(&config, None, None))?,
+                None if self.list.version < Version::V1_1_0 => {}
                 None => self.exec("STATUS", plugin, &config.0).map(drop)?,
             }
         }
@@ -206,6 +236,7 @@ impl<'a> Chain<'a> {
             config.0.insert(VALID_ATTACHMENTS.into(), listed.clone().into());
             let outcome = match self.native(plugin) {
                 Some(native) => native.gc(&self.call(&config, None, None), valid),
+                None if self.list.version < Version::V1_1_0 => Ok(()),
                 None => self.exec("GC", plugin, &config.0).map(drop),
             };
             if let Err(error) = outcome {
@@ -223,6 +254,9 @@ impl<'a> Chain<'a> {
             return native(plugin.plugin_type());
         }
         let chosen = |plugin: &PluginConfig| native(plugin.plugin_type()).filter(|_| !plugin.wants_exec());
+        if self.is_taken_over {
+            return chosen(plugin).filter(|native| native.undoes_reference(plugin));
+        }
         let interface_is_ours = || self.list.plugins.iter().filter_map(chosen).any(Plugin::creates_interface);
         chosen(plugin)
             .filter(|native| native.creates_interface() || !native.needs_port() || interface_is_ours())

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::chain::Chain;
 use super::plan;
 use super::request::Request;
+use super::taken_over;
 
 /// Compares; the first difference is the answer.
 pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
@@ -18,7 +19,9 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
         }
     };
     let record = request.agent.records.get(&request.call.container_id);
-    let record = record.ok_or_else(|| unknown(request))?;
+    let Some(record) = record else {
+        return if taken_over::check(request)? { Ok(()) } else { Err(unknown(request)) };
+    };
     let sandbox = request.sandbox()?;
     if record.netns.as_ref().is_some_and(|known| !known.is_same(&sandbox.id)) {
         return Err(CniError::new(

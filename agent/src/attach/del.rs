@@ -6,6 +6,7 @@ use super::chain::{Chain, join};
 use super::plan;
 use super::readiness;
 use super::request::Request;
+use super::taken_over;
 use crate::plugin::Sandbox;
 use crate::record::{Attachment, NetnsId, Record};
 
@@ -72,7 +73,7 @@ fn sandbox_of(request: &Request<'_>, record: &Record) -> Option<Sandbox> {
 /// A native plugin cleans up by its config alone: the record may have been lost (C077).
 fn without_record(request: &Request<'_>) -> Result<(), CniError> {
     if request.is_meta() {
-        return Ok(());
+        return taken_over::del(request);
     }
     let Ok(attachment) = plan::single(request) else { return Ok(()) };
     let chain = Chain::new(request, &request.call.container_id, &attachment, request.sandbox.as_ref());

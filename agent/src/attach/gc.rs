@@ -11,6 +11,7 @@ use super::del;
 use super::plan;
 use super::readiness;
 use super::request::Request;
+use super::taken_over;
 use crate::record::{Attachment, Owner, Record};
 
 #[derive(Deserialize)]
@@ -54,6 +55,11 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
         {
             outcome = Err(join(outcome, error));
         }
+    }
+    if request.is_meta()
+        && let Err(error) = taken_over::gc(request, &valid)
+    {
+        outcome = Err(join(outcome, error));
     }
     // What no record knows is for the plugins to find; of a pod's own networks the runtime's config says nothing.
     for attachment in plan::for_status(request)? {

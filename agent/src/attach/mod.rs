@@ -16,6 +16,7 @@ mod plan;
 mod readiness;
 mod request;
 mod status;
+mod taken_over;
 
 pub use request::Request;
 

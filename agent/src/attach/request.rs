@@ -6,7 +6,7 @@ use plexus_cni::args::CniArgs;
 use plexus_cni::config::NetworkConfigList;
 use plexus_cni::env::Command;
 use plexus_cni::json::parse_object;
-use plexus_cni::meta::META_TYPE;
+use plexus_cni::meta::META_TYPES;
 use plexus_cni::name::{check_container_id, check_ifname};
 use plexus_cni::wire::{CniCall, WIRE_VERSION};
 use plexus_cni::{CniError, Code, Version};
@@ -82,9 +82,9 @@ impl<'a> Request<'a> {
         self.config.plugins.first().map(plexus_cni::config::PluginConfig::plugin_type).unwrap_or_default()
     }
 
-    /// Whether the meta-plugin was called.
+    /// Whether the meta-plugin was called, by its own name or by one of Multus'.
     pub fn is_meta(&self) -> bool {
-        self.plugin_type() == META_TYPE
+        META_TYPES.contains(&self.plugin_type())
     }
 
     /// Directories for foreign plugins: the operator's, else the runtime's.

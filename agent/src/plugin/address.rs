@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 
 use plexus_cni::result::{Dns, IpConfig, Route};
-use plexus_cni::{CniError, CniResult, Code};
+use plexus_cni::{CniError, CniResult, Code, Version};
 use serde_json::Value;
 
 use super::PluginCall;
@@ -25,6 +25,11 @@ impl PluginCall<'_> {
             args: self.args,
             data_dirs: &self.agent.settings.ipam_data_dirs,
         }
+    }
+
+    /// Whether the network's version has what came with `since`.
+    fn speaks(&self, since: Version) -> bool {
+        Version::from_config(self.config.0.get("cniVersion")).is_ok_and(|version| version >= since)
     }
 
     fn ipam_exec(&self, command: &'static str) -> Result<Value, CniError> {
@@ -79,6 +84,7 @@ impl PluginCall<'_> {
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(()),
             Some(Some(ipam)) => ipam.check(&self.ipam_request()),
+            Some(None) if !self.speaks(Version::V0_4_0) => Ok(()),
             Some(None) => self.ipam_exec("CHECK").map(drop),
         }
     }
@@ -87,6 +93,7 @@ impl PluginCall<'_> {
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(()),
             Some(Some(ipam)) => ipam.status(&self.ipam_request()),
+            Some(None) if !self.speaks(Version::V1_1_0) => Ok(()),
             Some(None) => self.ipam_exec("STATUS").map(drop),
         }
     }
@@ -95,6 +102,7 @@ impl PluginCall<'_> {
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(()),
             Some(Some(ipam)) => ipam.gc(&self.ipam_request(), valid),
+            Some(None) if !self.speaks(Version::V1_1_0) => Ok(()),
             Some(None) => self.ipam_exec("GC").map(drop),
         }
     }

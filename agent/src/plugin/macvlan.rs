@@ -4,6 +4,7 @@
 //! created in the container's namespace under its final name, and announces its addresses when it comes up.
 
 use plexus_abi::PORT_IFINDEX_BASE;
+use plexus_cni::config::PluginConfig;
 use plexus_cni::result::{Dns, Interface};
 use plexus_cni::{CniError, CniResult, Code};
 use serde::Deserialize;
@@ -110,6 +111,10 @@ impl Plugin for Macvlan {
         let link = delete(call);
         let ipam = call.ipam_del();
         port.and(link).and(ipam)
+    }
+
+    fn undoes_reference(&self, _config: &PluginConfig) -> bool {
+        true
     }
 
     fn status(&self, call: &PluginCall<'_>) -> Result<(), CniError> {

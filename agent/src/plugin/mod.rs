@@ -14,6 +14,7 @@ mod passthru;
 mod port;
 mod sandbox;
 
+use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, CniResult};
 
 pub use call::{Attached, PluginCall};
@@ -42,6 +43,11 @@ pub trait Plugin: Sync {
 
     /// Detaches.
     fn del(&self, call: &PluginCall<'_>) -> Result<(), CniError>;
+
+    /// Whether `del` also removes all that the reference plugin of this type made with this config.
+    fn undoes_reference(&self, _config: &PluginConfig) -> bool {
+        false
+    }
 
     /// Refuses when an ADD with this config could not be served now.
     fn status(&self, call: &PluginCall<'_>) -> Result<(), CniError> {

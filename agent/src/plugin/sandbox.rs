@@ -34,6 +34,13 @@ impl Sandbox {
         Self::with(id, netns, socket).ok()
     }
 
+    /// The namespace at a path that no record vouches for; `None` where it leads to none.
+    pub fn at(path: &str) -> Option<Self> {
+        let netns = OwnedFd::from(File::open(path).ok()?);
+        let socket = open_netlink(netns.as_fd()).ok()?;
+        Self::with(NetnsId::of(path, netns.as_fd()).ok()?, netns, socket).ok()
+    }
+
     fn with(id: NetnsId, netns: OwnedFd, socket: OwnedFd) -> Result<Self, CniError> {
         Ok(Self { id, netns, netlink: Netlink::adopt(socket)? })
     }

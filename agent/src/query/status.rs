@@ -1,8 +1,11 @@
 //! `plexusctl status`: the agent itself.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::agent::Agent;
+use crate::takeover::Cache;
 
 /// The agent itself.
 #[derive(Serialize)]
@@ -17,6 +20,8 @@ pub(super) struct Status {
     bpffs: String,
     pods: usize,
     attachments: usize,
+    /// Pods that Multus attached and nobody detached yet.
+    multus_pods: usize,
     ports_used: usize,
     ports_max: u32,
 }
@@ -33,6 +38,9 @@ pub(super) fn status(agent: &Agent) -> Status {
         bpffs: agent.settings.bpffs.display().to_string(),
         pods: records.len(),
         attachments: records.iter().map(|record| record.attachments.len()).sum(),
+        multus_pods: Cache::at(&agent.settings.multus_cache_dir)
+            .containers(Duration::ZERO)
+            .map_or(0, |containers| containers.len()),
         ports_used: agent.ports.used(),
         ports_max: agent.settings.ports_max,
     }

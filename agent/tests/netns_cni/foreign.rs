@@ -132,7 +132,7 @@ fn c133_a_plugin_that_is_not_installed_is_named_with_where_it_was_looked_for() {
     let Some(node) = Node::start() else { return };
     let pod = node.known_pod("a", "");
     let config = meta(json!({"cniVersion": "1.1.0", "name": "n", "type": "nowhere"}));
-    let text = failed(&node.add(&pod, "eth0", &config), Code::DelegateFailed);
+    let text = failed(&node.add(&pod, "eth0", &config), Code::PluginMissing);
     assert!(text.contains("nowhere") && text.contains(&*node.plugins_dir().display().to_string()), "{text}");
     assert_eq!(
         node.leftovers().len(),

@@ -29,3 +29,4 @@ mod node_network;
 mod selection;
 mod sequence;
 mod status;
+mod takeover;

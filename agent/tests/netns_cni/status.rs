@@ -4,7 +4,8 @@ use plexus_cni::Code;
 use plexus_cni::env::Command;
 use serde_json::{Value, json};
 
-use crate::support::{Node, config, failed, fastpath, macvlan, meta, snapshot, succeeded, with};
+use crate::support::config::valid;
+use crate::support::{Node, failed, fastpath, macvlan, meta, snapshot, succeeded, with};
 
 /// The config with room for two addresses.
 fn small(mut config: Value) -> Value {
@@ -68,7 +69,7 @@ fn c102_c106_an_exhausted_range_is_told_with_its_holders_and_calls_are_still_tri
         succeeded(&node.ask(Command::Status, &config));
         succeeded(&node.add(&pods[2], "eth0", &config));
         failed(&node.ask(Command::Status, &config), Code::Unavailable);
-        succeeded(&node.ask(Command::Gc, &config::valid(config.clone(), &[])));
+        succeeded(&node.ask(Command::Gc, &valid(config.clone(), &[])));
         succeeded(&node.ask(Command::Status, &config));
         node.assert_clean(&[&pods[0], &pods[1], &pods[2]]);
         for pod in pods {
@@ -103,4 +104,16 @@ fn c107_status_has_no_side_effect() {
         succeeded(&node.ask(Command::Status, &config));
     }
     assert_eq!(snapshot::take(&node.host, &[&pod]), before);
+}
+
+#[test]
+fn a_foreign_plugin_is_asked_only_what_its_networks_version_knows() {
+    let Some(node) = Node::start() else { return };
+    let plugin = node.plugin("old", "exit 1");
+    let of_version = |version: &str| meta(json!({"cniVersion": version, "name": "n", "type": "old"}));
+    succeeded(&node.ask(Command::Status, &of_version("1.0.0")));
+    succeeded(&node.ask(Command::Gc, &valid(of_version("1.0.0"), &[])));
+    assert_eq!(plugin.verbs(), Vec::<String>::new());
+    failed(&node.ask(Command::Status, &of_version("1.1.0")), Code::Unavailable);
+    assert_eq!(plugin.verbs(), ["STATUS"]);
 }

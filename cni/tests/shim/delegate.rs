@@ -175,3 +175,18 @@ fn c146_a_plugin_that_stays_busy_is_given_up() {
     };
     assert!(why.to_lowercase().contains("busy"), "{why}");
 }
+
+#[test]
+fn a_plugin_name_that_leads_to_the_shim_itself_is_passed_over_for_the_plugin_that_was_kept_aside() {
+    let plugins = Plugins::new();
+    let shim = env!("CARGO_BIN_EXE_plexus");
+    std::os::unix::fs::symlink(shim, plugins.path().join("p")).unwrap();
+    assert_eq!(execute(plugins.request("p", "{}")).0.end, ExecEnd::NotFound);
+    plugins.add("p.before-plexus", "echo kept");
+    assert_eq!(execute(plugins.request("p", "{}")).0.stdout, "kept\n");
+    // Another version of the shim, as an upgrade leaves it.
+    std::fs::remove_file(plugins.path().join("p")).unwrap();
+    plugins.add("plexus", "echo recursion");
+    std::os::unix::fs::symlink("plexus", plugins.path().join("p")).unwrap();
+    assert_eq!(execute(plugins.request("p", "{}")).0.stdout, "kept\n");
+}

@@ -15,6 +15,7 @@ mod sysctl;
 mod undo;
 mod vlan;
 
+use plexus_cni::config::PluginConfig;
 use plexus_cni::result::{Interface, IpConfig};
 use plexus_cni::{CniError, CniResult, Code};
 
@@ -57,6 +58,11 @@ impl Plugin for Bridge {
         let rules = rules::remove(call);
         let ipam = call.ipam_del();
         port.and(link).and(rules).and(ipam)
+    }
+
+    /// Its packet filter rules are in tables that are not ours.
+    fn undoes_reference(&self, config: &PluginConfig) -> bool {
+        !rules::is_on(config, "ipMasq") && !rules::is_on(config, "macspoofchk")
     }
 
     fn status(&self, call: &PluginCall<'_>) -> Result<(), CniError> {

@@ -1,6 +1,7 @@
 //! Netfilter rules of an attachment.
 
 use ipnet::IpNet;
+use plexus_cni::config::PluginConfig;
 use plexus_cni::result::IpConfig;
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
@@ -35,11 +36,15 @@ pub(super) fn masquerade<'a>(
 
 /// Removes the rules that the config may have made; the rest of it need not be valid (any more).
 pub(super) fn remove(call: &PluginCall<'_>) -> Result<(), CniError> {
-    let is_on = |key: &str| call.config.0.get(key).and_then(Value::as_bool).unwrap_or(false);
     let known = call.prev_result.map(|result| addresses(&result.ips)).unwrap_or_default();
-    let masquerade = if is_on("ipMasq") { remove_masquerade(call, &known) } else { Ok(()) };
-    let check = if is_on("macspoofchk") { remove_source_check(call) } else { Ok(()) };
+    let masquerade = if is_on(call.config, "ipMasq") { remove_masquerade(call, &known) } else { Ok(()) };
+    let check = if is_on(call.config, "macspoofchk") { remove_source_check(call) } else { Ok(()) };
     masquerade.and(check)
+}
+
+/// Whether the config asks for these rules.
+pub(super) fn is_on(config: &PluginConfig, key: &str) -> bool {
+    config.0.get(key).and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Rules that are missing are a difference (C090).

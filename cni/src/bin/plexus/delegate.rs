@@ -1,7 +1,9 @@
 //! Executing a plugin on the agent's word.
 
+use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use plexus_cni::name::check_plugin_type;
+use plexus_cni::name::{KEPT_ASIDE, SHIM_NAME, check_plugin_type};
 use plexus_cni::wire::{ExecEnd, ExecOutcome, ExecRequest};
 
 use crate::deadline::Deadline;
@@ -46,12 +48,24 @@ pub(crate) fn execute(request: &ExecRequest, left_ms: u64) -> ExecOutcome {
     ExecOutcome { end, stdout: text(&said.stdout), stderr: text(&said.stderr) }
 }
 
-/// The first executable regular file of that name in the directories (C133).
+/// The first executable regular file of that name in the directories (C133) that is not this program under another
+/// name: it would ask the agent, which waits for it. Where it took a plugin's name, that plugin was kept aside.
 fn find(plugin: &str, directories: &[String]) -> Option<PathBuf> {
     check_plugin_type(plugin, "type").ok()?;
-    directories.iter().map(|directory| Path::new(directory).join(plugin)).find(|candidate| {
-        candidate.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    let names = [plugin.to_owned(), format!("{plugin}{KEPT_ASIDE}")];
+    let candidates = |directory| names.iter().map(move |name| Path::new(directory).join(name));
+    directories.iter().flat_map(candidates).find(|candidate| {
+        candidate.metadata().is_ok_and(|found| {
+            found.is_file() && found.permissions().mode() & 0o111 != 0 && !is_shim(candidate, &found)
+        })
     })
+}
+
+/// Whether the file is this program, or the one that an upgrade put in its place.
+fn is_shim(path: &Path, found: &Metadata) -> bool {
+    let is_same = |own: Metadata| (own.dev(), own.ino()) == (found.dev(), found.ino());
+    std::fs::metadata("/proc/self/exe").is_ok_and(is_same)
+        || path.canonicalize().is_ok_and(|target| target.file_name() == Some(OsStr::new(SHIM_NAME)))
 }
 
 /// Starts the plugin in a process group of its own.
