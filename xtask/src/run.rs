@@ -14,8 +14,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 const TAIL_LINES: usize = 30;
 
 /// The cargo that runs us, so that a verb never mixes toolchains.
+///
+/// What `cargo run` says of our own package is not passed on: build scripts of dependencies (ring's) watch these variables,
+/// and everything above them would be compiled again at each change between `cargo xtask` and plain cargo.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let is_ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_ours)) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Runs `command` with its output going where ours goes and returns its exit status; `what` completes "cannot …".
