@@ -55,6 +55,7 @@ fn plexusd_accepts_the_arguments_of_every_option() {
         &["multusDaemonConfig.configMapName=multus-daemon-config"],
         &["cni.primary=10-x.conflist", "cni.onExit=remove", "cni.extraBinDirs={/usr/lib/cni,/opt/x}"],
         &["metrics.address=[::]"],
+        &["portsMax=65536", "workers=1"],
         &["metrics.enabled=false", "devices.enabled=false"],
         &["install.names={plexus,multus,multus-shim}"],
     ];

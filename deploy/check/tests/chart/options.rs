@@ -31,6 +31,7 @@ fn every_option_renders_objects_that_follow_their_schema() {
             "podLabels.a=b",
             "image.pullSecrets[0].name=s",
         ],
+        &["log.level=debug", "workers=4"],
         &["updateStrategy.type=OnDelete", "updateStrategy.rollingUpdate=null"],
     ];
     for sets in options {
