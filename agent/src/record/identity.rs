@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use nix::sys::stat::{fstat, stat};
 use plexus_cni::{CniError, Code};
@@ -40,8 +41,13 @@ impl NetnsId {
     }
 
     /// Whether the namespace is gone for certain.
+    ///
+    /// The directory must be there still: it may have been a mount of plexusd's container that the next one lacks, and then
+    /// every namespace of the node would seem to be gone. Below /proc it is the process that has gone.
     pub fn is_gone(&self) -> bool {
-        self.is_visible && !self.leads_there()
+        let path = Path::new(&self.path);
+        let can_tell = path.starts_with("/proc") || path.parent().is_some_and(Path::is_dir);
+        self.is_visible && can_tell && !self.leads_there()
     }
 
     /// Whether both are the same namespace, by whatever path.
@@ -57,4 +63,34 @@ pub fn boot_id() -> Result<String, CniError> {
         CniError::new(Code::State, format!("cannot read {path}")).because(error.to_string())
     })?;
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_gone_when_its_file_is_but_not_when_its_directory_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mounts = dir.path().join("netns");
+        fs::create_dir(&mounts).unwrap();
+        let path = mounts.join("a");
+        let file = File::create(&path).unwrap();
+        let id = NetnsId::of(path.to_str().unwrap(), file.as_fd()).unwrap();
+        assert!(id.is_visible && !id.is_gone());
+        fs::remove_file(&path).unwrap();
+        assert!(id.is_gone());
+        fs::remove_dir(&mounts).unwrap();
+        assert!(!id.is_gone(), "a mount that is missing says nothing");
+    }
+
+    #[test]
+    fn a_namespace_that_was_never_visible_is_not_known_to_be_gone() {
+        let file = File::open("/").unwrap();
+        let id = NetnsId::of("/no/such/netns/a", file.as_fd()).unwrap();
+        assert!(!id.is_visible && !id.is_gone());
+    }
 }
