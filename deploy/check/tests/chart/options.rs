@@ -24,7 +24,7 @@ fn every_option_renders_objects_that_follow_their_schema() {
         &["privileged=true", "openshift.securityContextConstraints=true"],
         &["sysAdmin=true", "bpffs.mountIfMissing=true"],
         &["seccompProfile.type=Unconfined", "appArmorProfile.type=Unconfined", "seLinuxOptions.type=spc_t"],
-        &["netns.dir=", "multusCacheDir=", "devices.enabled=false", "cni.primary="],
+        &["netns.dir=", "devices.enabled=false", "cni.primary="],
         &[
             "serviceAccount.annotations.a=b",
             "podAnnotations.a=b",

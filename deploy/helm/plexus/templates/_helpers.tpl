@@ -42,7 +42,7 @@ app.kubernetes.io/part-of: plexus
 {{- /* Refuses combinations that render, but cannot work. */ -}}
 {{- define "plexus.check" -}}
 {{- $roots := .Values.hostDataDirs -}}
-{{- range compact (append .Values.ipamDataDirs .Values.multusCacheDir) -}}
+{{- range append .Values.ipamDataDirs .Values.multusCacheDir -}}
   {{- $dir := . -}}
   {{- $found := false -}}
   {{- range $roots -}}
