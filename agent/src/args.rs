@@ -27,6 +27,12 @@ pub enum Command {
 /// Options of `plexusd run`.
 #[derive(Args)]
 pub struct Run {
+    /// Config file: plexusd's own (docs/configuration.md), or Multus' daemon-config.json. Flags go before it.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug or trace, also by module.
+    #[arg(long, default_value = "info", env = "PLEXUS_LOG")]
+    pub log_level: String,
     /// Socket for shims and plexusctl (mode 0600, root only).
     #[arg(long, default_value = "/run/plexus/plexus.sock", env = "PLEXUS_SOCKET")]
     socket: PathBuf,
@@ -73,6 +79,9 @@ pub struct Run {
     /// Threads that do the blocking work; the kernel serialises most of it.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
+    /// Most connections served at once; more wait.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u16).range(16..=4096))]
+    connection_limit: u16,
 }
 
 impl Run {
@@ -111,6 +120,7 @@ impl From<Run> for Settings {
             device_info_dir: run.device_info_dir,
             multus_cache_dir: run.multus_cache_dir,
             workers: run.workers.into(),
+            connection_limit: run.connection_limit.into(),
             meta_overlay: Object::new(),
         }
     }

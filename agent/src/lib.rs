@@ -7,6 +7,7 @@ pub mod agent;
 pub mod args;
 pub mod attach;
 pub mod cluster;
+pub mod config;
 pub mod ctl;
 pub mod datapath;
 pub mod delegate;

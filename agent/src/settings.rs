@@ -36,6 +36,8 @@ pub struct Settings {
     pub multus_cache_dir: PathBuf,
     /// Worker threads.
     pub workers: usize,
+    /// Connections served at once; more wait in the socket's backlog.
+    pub connection_limit: usize,
     /// Keys of the meta-plugin's config that take the place of the runtime's, on every call.
     pub meta_overlay: Object,
 }

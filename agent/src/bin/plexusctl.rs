@@ -7,7 +7,7 @@ use plexus_agent::ctl::{Cli, run};
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("plexusctl: {error}");
             for cause in error.chain().skip(1) {

@@ -3,26 +3,41 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use plexus_agent::args::{Cli, Command};
+use plexus_agent::args::Command;
+use plexus_agent::config::command_line;
 use plexus_agent::run::run;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    let started = command_line(std::env::args_os()).and_then(|(cli, file)| {
+        let Command::Run(options) = cli.command;
+        log(&options.log_level)?;
+        file.log_remarks();
+        Ok(file.complete((*options).into()))
+    });
+    match started.and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // An error of the command line or its file comes before the log.
+            if tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!("{error:#}");
+            } else {
+                eprintln!("plexusd: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts the log, on stderr.
+fn log(level: &str) -> anyhow::Result<()> {
     // The client library reports each failed call once more, without saying what it was for.
-    let filter =
-        EnvFilter::try_from_env("PLEXUS_LOG").unwrap_or_else(|_| EnvFilter::new("info,kube_client=off"));
+    let filter = EnvFilter::try_new(format!("kube_client=off,{level}"))
+        .map_err(|error| anyhow::anyhow!("--log-level {level:?} cannot be used: {error}"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let Command::Run(options) = Cli::parse().command;
-    match run((*options).into()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    Ok(())
 }

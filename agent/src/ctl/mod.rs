@@ -1,11 +1,13 @@
 //! `plexusctl`: one question to the agent, an answer for eyes or for programs.
 
 mod ask;
+mod config;
 mod table;
 mod watch;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -57,33 +59,53 @@ enum Command {
         /// `namespace/name`, `name`, or a container id.
         pod: String,
     },
+    /// Configs and manifests, before they are deployed; no agent is asked.
+    #[command(subcommand)]
+    Config(config::Config),
 }
 
 impl Command {
-    fn query(&self) -> Query {
-        match self {
+    /// The question to the agent, if it is one.
+    fn query(&self) -> Option<Query> {
+        Some(match self {
             Command::Status => Query::Status,
             Command::Pods => Query::Pods,
             Command::Ports => Query::Ports,
             Command::Counters { .. } => Query::Counters,
             Command::Networks => Query::Networks,
             Command::Explain { pod } => Query::Explain { pod: pod.clone() },
-        }
+            Command::Config(_) => return None,
+        })
     }
 }
 
-/// Runs one command.
-pub fn run(cli: &Cli) -> anyhow::Result<()> {
-    if let Command::Counters { watch: true } = cli.command {
-        return watch::counters(&cli.socket, cli.output == Output::Table);
+/// Runs one command; how the process shall end.
+pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Counters { watch: true } => {
+            watch::counters(&cli.socket, cli.output == Output::Table)?;
+        }
+        Command::Config(command) => return config::run(command, cli.output),
+        asking => {
+            let Some(query) = asking.query() else { return Ok(ExitCode::SUCCESS) };
+            let answer = ask::ask(&cli.socket, &query)?;
+            print(&match cli.output {
+                Output::Table => table::render(&query, &answer),
+                other => other.document(&answer)?,
+            })?;
+        }
     }
-    let query = cli.command.query();
-    let answer = ask::ask(&cli.socket, &query)?;
-    print(&match cli.output {
-        Output::Json => serde_json::to_string_pretty(&answer)?,
-        Output::Yaml => serde_saphyr::to_string(&answer).context("the answer cannot be written as YAML")?,
-        Output::Table => table::render(&query, &answer),
-    })
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Output {
+    /// A document for programs.
+    fn document(self, value: &impl serde::Serialize) -> anyhow::Result<String> {
+        match self {
+            Self::Yaml => serde_saphyr::to_string(value).context("the answer cannot be written as YAML"),
+            Self::Table | Self::Json => Ok(serde_json::to_string_pretty(value)?),
+        }
+    }
 }
 
 /// Prints; a reader that has gone (`| head`) is no error.

@@ -20,8 +20,6 @@ use crate::agent::Agent;
 use crate::query;
 use crate::worker::Pool;
 
-/// Connections served at once; more wait in the socket's backlog.
-const CONNECTIONS_MAX: usize = 512;
 /// A client that has not sent its whole call by then is dropped.
 const FIRST_FRAME_WAIT: Duration = Duration::from_secs(5);
 
@@ -47,7 +45,7 @@ pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 
 /// Accepts connections until the process ends.
 pub async fn run(listener: UnixListener, agent: Arc<Agent>, pool: Pool) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(agent.settings.connection_limit));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
