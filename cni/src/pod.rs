@@ -31,8 +31,28 @@ pub struct Pod {
     pub is_deleting: bool,
     /// Names of the ResourceClaims made for it (`status.resourceClaimStatuses`).
     pub resource_claims: Vec<String>,
-    /// Name of the ResourceClaim made for its extended resources (`status.extendedResourceClaimStatus`).
-    pub extended_resource_claim: Option<String>,
+    /// The ResourceClaim made for its extended resources (`status.extendedResourceClaimStatus`).
+    pub extended_resource_claim: Option<ExtendedResourceClaim>,
+}
+
+/// A ResourceClaim that stands for extended resources of a pod's containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtendedResourceClaim {
+    /// Its name.
+    pub name: String,
+    /// Which of its requests stands for which resource.
+    pub requests: Vec<ExtendedResourceRequest>,
+}
+
+/// One request of such a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ExtendedResourceRequest {
+    /// The request's name in the claim.
+    #[serde(rename = "requestName")]
+    pub request: String,
+    /// The extended resource.
+    #[serde(rename = "resourceName")]
+    pub resource: String,
 }
 
 impl Pod {
@@ -71,7 +91,14 @@ struct Status {
     phase: Option<String>,
     resource_claim_statuses: Option<Vec<ClaimStatus>>,
     #[serde(rename = "extendedResourceClaimStatus")]
-    extended_resource_claim: Option<ClaimStatus>,
+    extended_resource_claim: Option<ExtendedClaimStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExtendedClaimStatus {
+    resource_claim_name: Option<String>,
+    request_mappings: Option<Vec<ExtendedResourceRequest>>,
 }
 
 #[derive(Deserialize)]
@@ -98,9 +125,10 @@ impl TryFrom<Manifest> for Pod {
             has_ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             is_deleting: manifest.metadata.deletion_timestamp.is_some(),
             resource_claims: claims.into_iter().filter_map(|claim| claim.resource_claim_name).collect(),
-            extended_resource_claim: status
-                .extended_resource_claim
-                .and_then(|claim| claim.resource_claim_name),
+            extended_resource_claim: status.extended_resource_claim.and_then(|claim| {
+                let requests = claim.request_mappings.unwrap_or_default();
+                Some(ExtendedResourceClaim { name: claim.resource_claim_name?, requests })
+            }),
         })
     }
 }
@@ -124,7 +152,9 @@ mod tests {
             "status": {
                 "phase": "Failed",
                 "resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "p-gpu-x"}, {"name": "none"}],
-                "extendedResourceClaimStatus": {"resourceClaimName": "p-extended", "requestMappings": []},
+                "extendedResourceClaimStatus": {"resourceClaimName": "p-extended", "requestMappings": [
+                    {"containerName": "c", "requestName": "r0", "resourceName": "v.com/vf"},
+                ]},
             },
         }))
         .unwrap();
@@ -141,7 +171,10 @@ mod tests {
             has_ended: true,
             is_deleting: true,
             resource_claims: vec!["p-gpu-x".into()],
-            extended_resource_claim: Some("p-extended".into()),
+            extended_resource_claim: Some(ExtendedResourceClaim {
+                name: "p-extended".into(),
+                requests: vec![ExtendedResourceRequest { request: "r0".into(), resource: "v.com/vf".into() }],
+            }),
         };
         assert_eq!(pod, expected);
     }

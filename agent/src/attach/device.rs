@@ -1,17 +1,34 @@
-//! The file that describes an attachment's device: planned, prepared before its plugins run, read after them, removed.
+//! Devices of a pod, and the file that describes an attachment's device: planned, prepared before its plugins run, read
+//! after them, removed.
 
+use plexus_cni::CniError;
 use plexus_cni::device_info::{DeviceInfo, attachment_file};
+use plexus_cni::devices::PodDevices;
 use plexus_cni::env::Command;
 use plexus_cni::plan::PlannedAttachment;
+use plexus_cni::pod::Pod;
 use serde_json::json;
 
 use super::Request;
-use crate::devices::DeviceInfoError;
+use crate::devices::{DeviceInfoError, PodKey, claimed};
 use crate::fault;
 use crate::record::{Attachment, DeviceRecord};
 
 /// The capability by which a plugin gets the file's path.
 const CAPABILITY: &str = "CNIDeviceInfoFile";
+
+/// What the kubelet and the claims give the pod; `None` on a node where nobody hands out devices.
+pub(super) fn of_pod(request: &Request<'_>, pod: &Pod) -> Result<Option<PodDevices>, CniError> {
+    let agent = request.agent;
+    // Of a static pod the runtime's UID is the one that the kubelet goes by.
+    let uid = request.args.get("K8S_POD_UID").or(Some(&*pod.uid).filter(|uid| !uid.is_empty()));
+    let key = PodKey { namespace: &pod.namespace, name: &pod.name, uid };
+    let mut held = agent.devices.of_pod(key, request.began, request.deadline)?;
+    if let Some(api) = &agent.api {
+        held.get_or_insert_default().extend(claimed(pod, &**api, request.deadline)?);
+    }
+    Ok(held)
+}
 
 /// Gives the attachment a file, if it has a device or a plugin that may describe one. A path that the runtime chose for
 /// the default network stays.

@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 
 use super::{Request, device};
 use crate::cluster::{Found, PodId, chain_files, network_file};
-use crate::devices::PodKey;
 use crate::plugin::{Plugin, native};
 use crate::record::{Attachment, Owner, PodRef, Record};
 
@@ -145,11 +144,7 @@ impl Lookup for Networks<'_> {
     }
 
     fn devices(&self) -> Result<Option<PodDevices>, CniError> {
-        let Some(pod) = self.pod else { return Ok(None) };
-        // Of a static pod the runtime's UID is the one that the kubelet goes by.
-        let uid = self.request.args.get("K8S_POD_UID").or(Some(&*pod.uid).filter(|uid| !uid.is_empty()));
-        let key = PodKey { namespace: &pod.namespace, name: &pod.name, uid };
-        self.request.agent.devices.of_pod(key, self.request.began, self.request.deadline)
+        self.pod.map_or(Ok(None), |pod| device::of_pod(self.request, pod))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Devices of the node: which ones a pod was given, and what is said of them.
 
 mod checkpoint;
+mod claims;
 mod info;
 mod pod_resources;
 
@@ -11,6 +12,7 @@ use plexus_cni::devices::PodDevices;
 use plexus_cni::{CniError, Code};
 
 pub use checkpoint::{CheckpointError, devices_of as checkpointed_devices};
+pub use claims::{ClaimSource, ResourceClaim, ResourceSlice, claimed};
 pub use info::{DeviceInfoDir, DeviceInfoError};
 pub use pod_resources::{
     ContainerDevices, ContainerResources, ListPodResourcesRequest, ListPodResourcesResponse, Listing,

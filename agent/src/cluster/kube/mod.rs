@@ -5,6 +5,7 @@
 
 mod apiserver;
 mod backoff;
+mod claims;
 mod client;
 mod error;
 mod kind;
