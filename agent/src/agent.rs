@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use plexus_cni::{CniError, Code};
 
-use crate::cluster::{self, ApiServer, Calls, Catalog};
+use crate::cluster::{self, ApiServer, Calls, Catalog, Writer};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::devices::Devices;
 use crate::locks::Locks;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
 use crate::settings::{ClusterSettings, Settings};
+use crate::status::Publisher;
 
 /// Settings, state and data plane, shared by all workers.
 pub struct Agent {
@@ -35,6 +36,8 @@ pub struct Agent {
     pub api_calls: Arc<Calls>,
     /// Devices of this node's pods.
     pub devices: Devices,
+    /// Writes network-status and events.
+    pub publisher: Publisher,
     /// Held while the spool is served.
     pub replaying: Mutex<()>,
     /// One operation per container.
@@ -67,10 +70,13 @@ impl Agent {
             &settings.device_info_dir,
             settings.cluster.is_none(),
         );
+        let writer = api.clone().map(|api| api as Arc<dyn Writer>);
+        let publisher = Publisher::new(settings.status, writer);
         Ok(Self {
             catalog,
             api,
             api_calls,
+            publisher,
             boot_id,
             records,
             ports,

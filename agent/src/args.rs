@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use plexus_cni::json::Object;
 
-use crate::settings::{ClusterSettings, Settings};
+use crate::settings::{ClusterSettings, Settings, StatusMode};
 
 /// The Plexus node agent: attaches pods to networks and moves, limits and counts their packets.
 #[derive(Parser)]
@@ -52,6 +52,9 @@ pub struct Run {
     /// Seconds that a pod which the cache lacks is waited for, before the API server is asked for it.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=60))]
     pod_wait_s: u16,
+    /// When network-status is written to the pod: before its ADD is answered, or after.
+    #[arg(long, value_enum, default_value_t)]
+    status: StatusMode,
     /// Directories with plugins of other vendors, searched before the runtime's CNI_PATH.
     #[arg(long, value_delimiter = ':')]
     bin_dir: Vec<PathBuf>,
@@ -107,6 +110,7 @@ impl From<Run> for Settings {
         let cluster = run.cluster();
         Self {
             cluster,
+            status: run.status,
             pod_wait: Duration::from_secs(run.pod_wait_s.into()),
             socket: run.socket,
             state_dir: run.state_dir,

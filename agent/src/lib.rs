@@ -30,5 +30,6 @@ pub mod sandbox;
 pub mod server;
 pub mod settings;
 pub mod spool;
+pub mod status;
 pub mod takeover;
 pub mod worker;

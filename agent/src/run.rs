@@ -10,6 +10,7 @@ use crate::agent::Agent;
 use crate::delegate::NoShim;
 use crate::netlink::Netlink;
 use crate::settings::Settings;
+use crate::status::Publisher;
 use crate::worker::Pool;
 use crate::{reconcile, repair, server, spool};
 
@@ -23,6 +24,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     repair::repair(&agent, &host);
     spool::replay(&agent, &host, &NoShim);
     drop(host);
+    Publisher::start(&agent).context("cannot start to publish")?;
     reconcile::start(&agent).context("cannot start the reconciler")?;
     let pool = Pool::start(&agent, workers).context("cannot start the workers")?;
     // One thread: it only passes messages on, and a hand-over to a second one would cost more than they do.

@@ -16,6 +16,8 @@ pub struct Settings {
     pub manifests: Option<PathBuf>,
     /// Pods and NetworkAttachmentDefinitions from an API server.
     pub cluster: Option<ClusterSettings>,
+    /// When network-status is written.
+    pub status: StatusMode,
     /// How long a pod that the cache lacks is waited for, before the source is asked.
     pub pod_wait: Duration,
     /// Directories for foreign plugins; empty means the runtime's CNI_PATH.
@@ -40,6 +42,16 @@ pub struct Settings {
     pub connection_limit: usize,
     /// Keys of the meta-plugin's config that take the place of the runtime's, on every call.
     pub meta_overlay: Object,
+}
+
+/// When network-status is written to a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum StatusMode {
+    /// Before the runtime is answered, so that a container that starts finds it.
+    #[default]
+    Wait,
+    /// After the answer: pods start without waiting for the API server.
+    Background,
 }
 
 /// The API server, and who we are there.

@@ -99,12 +99,14 @@ pub fn of_attachment(
 }
 
 /// The annotation's text, as Multus writes it: four spaces, elements joined by a comma.
-pub fn annotation(elements: &[NetworkStatus]) -> String {
+///
+/// Each element is a [`NetworkStatus`], or one as it was recorded.
+pub fn annotation<T: Serialize>(elements: &[T]) -> String {
     let texts: Vec<String> = elements.iter().map(pretty).collect();
     format!("[{}]", texts.join(","))
 }
 
-fn pretty(element: &NetworkStatus) -> String {
+fn pretty<T: Serialize>(element: &T) -> String {
     let mut text = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);

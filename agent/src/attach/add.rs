@@ -10,35 +10,53 @@ use super::default_route;
 use super::del;
 use super::device;
 use super::plan;
+use super::publish;
 use super::readiness;
 use super::request::Request;
-use crate::cluster::{Found, PodId};
+use crate::cluster::Found;
 use crate::record::{Attachment, Owner, PodRef, RECORD_VERSION, Record};
+use crate::status::Published;
 
 /// Attaches what the call means; the answer is the result for the runtime.
 pub(super) fn add(request: &Request<'_>) -> Result<Value, CniError> {
-    readiness::wait(request)?;
-    let _ours = request.agent.locks.container(&request.call.container_id, request.deadline)?;
+    let mut found = None;
+    let outcome = readiness::wait(request).and_then(|()| {
+        let _ours = request.agent.locks.container(&request.call.container_id, request.deadline)?;
+        attach_all(request, &mut found)
+    });
+    let outcome = outcome.map_err(|error| publish::name_pod(request, error));
+    publish::tell(request, found.as_ref(), outcome.as_ref().map(|(_, made)| &**made));
+    outcome.map(|(result, _)| result)
+}
+
+/// The result for the runtime, and what was attached; `found` is the pod as soon as it is known.
+fn attach_all(
+    request: &Request<'_>,
+    found: &mut Option<Found>,
+) -> Result<(Value, Vec<Attachment>), CniError> {
     let mut record = begin(request)?;
     let first = record.attachments.len();
-    let mut planned = plan::add(request, &record)?;
+    let mut planned = plan::add(request, &record, found)?;
     plan::reserve_ports(request, &mut planned.attachments)?;
     record.attachments.extend(planned.attachments);
     record.pod = planned.pod.or(record.pod);
-    let found = planned.found;
     let intended = validate(request, &record, first).and_then(|()| request.agent.records.put(record.clone()));
     let outcome = intended
         .map_err(|error| Failure { error, is_clean: true })
         .and_then(|()| attach(request, &mut record, first, &planned.default_routes))
         .and_then(|()| {
-            confirm(request, found.as_ref())
+            publish::status(request, &record, found.as_ref())
                 .map_err(|error| undo_all(request, &record, first, Failure { error, is_clean: true }))
         });
     match outcome {
-        Ok(()) => {
+        Ok(published) => {
             let result = result(request, &record, first)?;
+            let made = record.attachments[first..].to_vec();
             request.agent.records.put(record)?;
-            Ok(result)
+            if published == Published::Later {
+                request.agent.publisher.later(&request.call.container_id);
+            }
+            Ok((result, made))
         }
         Err(failure) => Err(forget(request, record, first, failure)),
     }
@@ -119,15 +137,6 @@ fn attach(
     let finished = default_route::apply(request, &mut record.attachments[first..], default_routes)
         .and_then(|()| write_status(request, &mut record.attachments[first..]));
     finished.map_err(|error| undo_all(request, record, first, Failure { error, is_clean: true }))
-}
-
-/// Looks at the pod again, in the cache: one that was deleted or replaced meanwhile must not be told of a success.
-fn confirm(request: &Request<'_>, found: Option<&Found>) -> Result<(), CniError> {
-    let (Some(id), Some(catalog), Some(found)) = (PodId::of(&request.args), &request.agent.catalog, found)
-    else {
-        return Ok(());
-    };
-    catalog.confirm(&id, found)
 }
 
 /// The elements of network-status.

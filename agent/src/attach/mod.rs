@@ -13,6 +13,7 @@ mod del;
 mod device;
 mod gc;
 mod plan;
+mod publish;
 mod readiness;
 mod request;
 mod status;

@@ -25,14 +25,17 @@ pub(super) struct Planned {
     pub(super) attachments: Vec<Attachment>,
     pub(super) default_routes: Vec<DefaultRoutePlan>,
     pub(super) pod: Option<PodRef>,
-    /// The pod that was planned for, and where it was found.
-    pub(super) found: Option<Found>,
 }
 
-/// Plans an ADD; nothing is touched, and no port id is reserved yet. `record` is what the container has already.
-pub(super) fn add(request: &Request<'_>, record: &Record) -> Result<Planned, CniError> {
+/// Plans an ADD; nothing is touched, and no port id is reserved yet. `record` is what the container has already, `found`
+/// becomes the pod that is planned for.
+pub(super) fn add(
+    request: &Request<'_>,
+    record: &Record,
+    found: &mut Option<Found>,
+) -> Result<Planned, CniError> {
     if request.is_meta() {
-        return meta(request);
+        return meta(request, found);
     }
     let mut attachment = single(request)?;
     if !attachment.owns_port {
@@ -44,7 +47,6 @@ pub(super) fn add(request: &Request<'_>, record: &Record) -> Result<Planned, Cni
         attachments: vec![attachment],
         default_routes: vec![DefaultRoutePlan::default()],
         pod: None,
-        found: None,
     })
 }
 
@@ -87,9 +89,9 @@ fn meta_config(request: &Request<'_>) -> Result<MetaConfig, CniError> {
     MetaConfig::parse(&request.call.config, &request.agent.settings.meta_overlay)
 }
 
-fn meta(request: &Request<'_>) -> Result<Planned, CniError> {
+fn meta(request: &Request<'_>, found: &mut Option<Found>) -> Result<Planned, CniError> {
     let config = meta_config(request)?;
-    let found = pod(request)?;
+    *found = pod(request)?;
     let pod = found.as_ref().map(|found| &*found.pod);
     let planned = plan(&config, pod, &Networks { request, config: &config, pod }, request.call)?;
     let default_routes = planned.attachments.iter().map(|planned| planned.default_route.clone()).collect();
@@ -104,7 +106,7 @@ fn meta(request: &Request<'_>) -> Result<Planned, CniError> {
         namespace: pod.namespace.clone(),
         name: pod.name.clone(),
     });
-    Ok(Planned { attachments, default_routes, pod, found })
+    Ok(Planned { attachments, default_routes, pod })
 }
 
 /// The pod that the call names, waited for if the cache lacks it.

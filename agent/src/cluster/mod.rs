@@ -15,6 +15,7 @@ mod identity;
 mod kube;
 mod manifests;
 mod store;
+mod writer;
 
 pub use self::kube::{ApiError, ApiErrorKind, ApiServer, start};
 pub use calls::{Call, Calls};
@@ -24,3 +25,4 @@ pub use files::{chain_files, network_file};
 pub use identity::{PodId, Verdict};
 pub use manifests::follow;
 pub use store::{Object, Store};
+pub use writer::{PodEvent, PodKey, Writer};

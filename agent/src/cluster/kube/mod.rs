@@ -11,6 +11,7 @@ mod error;
 mod kind;
 mod session;
 mod watch;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;

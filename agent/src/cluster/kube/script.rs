@@ -25,6 +25,7 @@ pub(super) enum Reply {
 pub(super) struct Asked {
     /// `GET /api/v1/pods?watch=true`
     pub(super) what: String,
+    pub(super) body: String,
     /// How many clients were made before the one that asks.
     pub(super) client: usize,
 }
@@ -66,8 +67,10 @@ fn connect(script: Arc<Script>, asked: Arc<Mutex<Vec<String>>>) -> Connect {
             let (script, asked) = (Arc::clone(&script), Arc::clone(&asked));
             async move {
                 let what = format!("{} {}", request.method(), request.uri());
+                let body = request.into_body().collect_bytes().await?;
+                let body = String::from_utf8_lossy(&body).into_owned();
                 asked.lock().unwrap().push(what.clone());
-                let (status, text) = match script(&Asked { what, client }) {
+                let (status, text) = match script(&Asked { what, body, client }) {
                     Reply::Json(status, document) => (status, document.to_string()),
                     Reply::Lines(text) => (200, text),
                     Reply::Silence => return std::future::pending().await,

@@ -1,11 +1,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use plexus_cni::Code;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::ApiErrorKind;
 use super::script::{Asked, Reply, Stage, event, eventually, list, pod, refusal, status};
-use crate::cluster::{Call, Reader as _};
+use crate::cluster::{Call, PodEvent, PodKey, Reader as _, Writer as _};
 
 /// Networks: none, and nothing happens.
 fn no_networks(asked: &Asked) -> Option<Reply> {
@@ -143,4 +145,70 @@ fn a_single_object_is_read_while_the_lists_are_silent() {
     let error = stage.api.pod("n", "silent", Instant::now() + Duration::from_millis(50)).unwrap_err();
     assert_eq!(error.code, Code::TryAgain);
     assert!(error.to_string().contains("did not answer in time"), "{error}");
+}
+
+/// What was written, and what the server answered.
+fn written(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Stage, Arc<Mutex<Vec<(String, Value)>>>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&seen);
+    let stage = Stage::open(move |asked| {
+        if asked.body.is_empty() {
+            return Reply::Silence;
+        }
+        notes.lock().unwrap().push((asked.what.clone(), serde_json::from_str(&asked.body).unwrap()));
+        reply()
+    });
+    (stage, seen)
+}
+
+fn key() -> PodKey {
+    PodKey { namespace: "n".into(), name: "p".into(), uid: "u".into() }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(5)
+}
+
+#[test]
+fn the_status_is_one_patch_that_holds_for_one_uid() {
+    let (stage, seen) = written(|| Reply::Json(200, json!({})));
+    stage.api.annotate(&key(), "a/b", "text", soon()).unwrap();
+    let expected = json!({"metadata": {"annotations": {"a/b": "text"}, "uid": "u"}});
+    let (what, body) = seen.lock().unwrap().remove(0);
+    assert_eq!(what, "PATCH /api/v1/namespaces/n/pods/p/status?&fieldManager=plexus");
+    assert_eq!(body, expected);
+
+    let (stage, _) = written(|| refusal(409, "the object has been modified"));
+    assert_eq!(stage.api.annotate(&key(), "a/b", "t", soon()).unwrap_err().kind, ApiErrorKind::Conflict);
+    assert!(stage.calls.all().contains(&(Call { verb: "patch", resource: "pods/status", code: 409 }, 1)));
+}
+
+#[test]
+fn an_event_is_made_and_its_count_is_patched() {
+    let (stage, seen) = written(|| Reply::Json(201, json!({})));
+    let event = PodEvent {
+        name: "p.1".into(),
+        pod: key(),
+        is_warning: true,
+        reason: "NoNetworkFound",
+        message: "m".into(),
+        count: 1,
+        first: SystemTime::UNIX_EPOCH,
+        last: SystemTime::UNIX_EPOCH + Duration::from_secs(61),
+    };
+    stage.api.create_event(&event, soon()).unwrap();
+    stage.api.repeat_event(&PodEvent { count: 2, ..event }, soon()).unwrap();
+    let seen = seen.lock().unwrap();
+    let (what, body) = &seen[0];
+    assert_eq!(what, "POST /api/v1/namespaces/n/events?&fieldManager=plexus");
+    let expected = json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "p.1", "namespace": "n"},
+        "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": "n", "name": "p", "uid": "u"},
+        "type": "Warning", "reason": "NoNetworkFound", "message": "m", "count": 1,
+        "source": {"component": "plexus", "host": "node-1"},
+        "firstTimestamp": "1970-01-01T00:00:00Z", "lastTimestamp": "1970-01-01T00:01:01Z",
+    });
+    assert_eq!(body, &expected);
+    assert_eq!(seen[1].0, "PATCH /api/v1/namespaces/n/events/p.1?&fieldManager=plexus");
+    assert_eq!(seen[1].1, json!({"count": 2, "lastTimestamp": "1970-01-01T00:01:01Z"}));
 }
