@@ -16,7 +16,7 @@ use plexus_cni::{CniError, Code};
 use serde_json::{Value, json};
 
 use super::{Request, device};
-use crate::cluster::{Found, PodId, chain_files, network_file};
+use crate::cluster::{Found, Patience, PodId, chain_files, network_file};
 use crate::plugin::{Plugin, native};
 use crate::record::{Attachment, Owner, PodRef, Record};
 
@@ -114,8 +114,10 @@ fn pod(request: &Request<'_>) -> Result<Option<Found>, CniError> {
     let (Some(id), Some(catalog)) = (PodId::of(&request.args), &request.agent.catalog) else {
         return Ok(None);
     };
-    let wait_until = request.deadline.min(Instant::now() + request.agent.settings.pod_wait);
-    catalog.pod(&id, wait_until, request.deadline).map(Some)
+    let settings = &request.agent.settings;
+    let until = request.deadline.min(Instant::now() + settings.pod_wait);
+    let places = (settings.workers / 2).max(1);
+    catalog.pod(&id, &Patience { until, places, deadline: request.deadline }).map(Some)
 }
 
 /// Where the planner finds networks and devices.

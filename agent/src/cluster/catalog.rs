@@ -1,5 +1,6 @@
 //! The cache of pods and NetworkAttachmentDefinitions.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,19 @@ pub struct Catalog {
     /// How well `nads` follows the source.
     pub nads_feed: Feed,
     reader: OnceLock<Arc<dyn Reader>>,
+    /// ADDs that wait for a pod now.
+    waiting: AtomicUsize,
+}
+
+/// How a pod is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until when, before the source is asked.
+    pub until: Instant,
+    /// Most who may wait at once: each holds a worker, and DELs must find one.
+    pub places: usize,
+    /// When the source must have answered.
+    pub deadline: Instant,
 }
 
 impl Catalog {
@@ -61,12 +75,12 @@ impl Catalog {
         self.pods_feed.state().is_synced && self.nads_feed.state().is_synced
     }
 
-    /// The pod that an ADD is for, waited for until `wait_until`: the runtime may know it before we do. Then the source
-    /// is asked once, before `deadline`.
+    /// The pod that an ADD is for, waited for with `patience`: the runtime may know it before we do. Then the source is
+    /// asked once.
     ///
     /// Errors: [`plexus_cni::Code::PodNotFound`] for a pod that is not there, is another one of that name, has ended or is being
     /// deleted; [`plexus_cni::Code::TryAgain`] where the source cannot be asked.
-    pub fn pod(&self, id: &PodId<'_>, wait_until: Instant, deadline: Instant) -> Result<Found, CniError> {
+    pub fn pod(&self, id: &PodId<'_>, patience: &Patience) -> Result<Found, CniError> {
         let wanted = |pod: &Pod| id.judge(pod) == Verdict::Wanted;
         let cached = |pod| Ok(Found { pod, was_cached: true });
         if let Some(pod) = self.pods.get(id.namespace, id.name).filter(|pod| wanted(pod)) {
@@ -75,7 +89,7 @@ impl Catalog {
         let reader = self.reader.get();
         // Nothing comes by itself from a source that has failed: it is asked at once.
         if (reader.is_none() || !self.pods_feed.is_broken())
-            && let Some(pod) = self.pods.wait(id.namespace, id.name, wait_until, wanted)
+            && let Some(pod) = self.wait(id, patience)
         {
             return cached(pod);
         }
@@ -83,13 +97,22 @@ impl Catalog {
             let pod = self.pods.get(id.namespace, id.name);
             return Err(id.refusal(pod.map_or(Verdict::Missing, |pod| id.judge(&pod))));
         };
-        let Some(pod) = reader.pod(id.namespace, id.name, deadline.min(Instant::now() + READ_WAIT))? else {
+        let deadline = patience.deadline.min(Instant::now() + READ_WAIT);
+        let Some(pod) = reader.pod(id.namespace, id.name, deadline)? else {
             return Err(id.refusal(Verdict::Missing));
         };
         match id.judge(&pod) {
             Verdict::Wanted => Ok(Found { pod: Arc::new(pod), was_cached: false }),
             verdict => Err(id.refusal(verdict)),
         }
+    }
+
+    fn wait(&self, id: &PodId<'_>, patience: &Patience) -> Option<Arc<Pod>> {
+        let has_place = self.waiting.fetch_add(1, Ordering::Relaxed) < patience.places;
+        let until = if has_place { patience.until } else { Instant::now() };
+        let pod = self.pods.wait(id.namespace, id.name, until, |pod| id.judge(pod) == Verdict::Wanted);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        pod
     }
 
     /// Whether the pod that was found before is still the one of this ADD, as far as the cache knows.
@@ -167,7 +190,17 @@ mod tests {
 
     fn find(catalog: &Catalog, uid: &str) -> Result<Found, CniError> {
         let now = Instant::now();
-        catalog.pod(&id(uid), now + Duration::from_millis(50), now + Duration::from_secs(5))
+        let until = now + Duration::from_millis(50);
+        catalog.pod(&id(uid), &Patience { until, places: 1, deadline: now + Duration::from_secs(5) })
+    }
+
+    #[test]
+    fn who_finds_no_place_to_wait_asks_at_once() {
+        let (catalog, source) = catalog(Source { pod: Some(pod("a")), ..Source::default() });
+        let hour = Instant::now() + Duration::from_hours(1);
+        let patience = Patience { until: hour, places: 0, deadline: hour };
+        assert!(!catalog.pod(&id("a"), &patience).unwrap().was_cached);
+        assert_eq!(*source.questions.lock().unwrap(), 1);
     }
 
     #[test]
@@ -196,8 +229,9 @@ mod tests {
     fn a_source_that_has_failed_is_asked_without_waiting() {
         let (catalog, _) = catalog(Source { is_down: true, ..Source::default() });
         catalog.pods_feed.failed("no route".into());
-        let (begun, hour) = (Instant::now(), Duration::from_hours(1));
-        let error = catalog.pod(&id("a"), begun + hour, begun + hour).unwrap_err();
+        let hour = Instant::now() + Duration::from_hours(1);
+        let patience = Patience { until: hour, places: 9, deadline: hour };
+        let error = catalog.pod(&id("a"), &patience).unwrap_err();
         assert_eq!(error.code, Code::TryAgain);
     }
 

@@ -19,7 +19,7 @@ mod writer;
 
 pub use self::kube::{ApiError, ApiErrorKind, ApiServer, start};
 pub use calls::{Call, Calls};
-pub use catalog::{Catalog, Found, Reader};
+pub use catalog::{Catalog, Found, Patience, Reader};
 pub use feed::{Feed, FeedState};
 pub use files::{chain_files, network_file};
 pub use identity::{PodId, Verdict};

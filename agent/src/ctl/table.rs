@@ -32,10 +32,28 @@ fn rows(answer: &Value) -> impl Iterator<Item = &Value> {
 fn pairs(answer: &Value) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    for (key, value) in answer.as_object().into_iter().flatten() {
-        table.add_row([key.clone(), text(value)]);
-    }
+    add_pairs(&mut table, "", answer);
     table.to_string()
+}
+
+/// Objects in objects are rows too, with dots in their keys.
+fn add_pairs(table: &mut Table, prefix: &str, object: &Value) {
+    for (key, value) in object.as_object().into_iter().flatten() {
+        let key = format!("{prefix}{key}");
+        match value {
+            Value::Object(_) => add_pairs(table, &format!("{key}."), value),
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                for item in items {
+                    let fields: Vec<String> =
+                        item.as_object().into_iter().flatten().map(|(_, field)| text(field)).collect();
+                    table.add_row([key.clone(), fields.join(" ")]);
+                }
+            }
+            _ => {
+                table.add_row([key, text(value)]);
+            }
+        }
+    }
 }
 
 fn pods(answer: &Value) -> String {

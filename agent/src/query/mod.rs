@@ -5,6 +5,7 @@ mod explain;
 mod networks;
 mod pods;
 mod ports;
+mod source;
 mod status;
 
 use plexus_cni::CniError;

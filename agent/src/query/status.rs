@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::source::{Source, source};
 use crate::agent::Agent;
 use crate::takeover::Cache;
 
@@ -24,6 +25,7 @@ pub(super) struct Status {
     multus_pods: usize,
     ports_used: usize,
     ports_max: u32,
+    source: Source,
 }
 
 pub(super) fn status(agent: &Agent) -> Status {
@@ -43,5 +45,6 @@ pub(super) fn status(agent: &Agent) -> Status {
             .map_or(0, |containers| containers.len()),
         ports_used: agent.ports.used(),
         ports_max: agent.settings.ports_max,
+        source: source(agent),
     }
 }

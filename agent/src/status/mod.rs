@@ -13,7 +13,7 @@ mod mail;
 mod pending;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use plexus_cni::{CniError, Code};
@@ -30,6 +30,8 @@ use crate::settings::StatusMode;
 
 /// An ADD waits at most this long for the API server to take the status.
 const WAIT: Duration = Duration::from_secs(10);
+/// How long ADDs leave the status to the background after nobody answered.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Publishes, where there is somewhere to publish to.
 #[derive(Default)]
@@ -38,6 +40,8 @@ pub struct Publisher {
     writer: Option<Arc<dyn Writer>>,
     pending: Pending,
     mail: Mail,
+    /// Nobody was there: until then ADDs do not wait to find that out again.
+    silent_until: Mutex<Option<Instant>>,
 }
 
 /// How an ADD's status stands when its call ends.
@@ -77,7 +81,7 @@ impl Publisher {
     pub fn write(&self, record: &Record, pod: &PodKey, deadline: Instant) -> Result<Published, CniError> {
         let Some(writer) = &self.writer else { return Ok(Published::Now) };
         let Some(text) = annotation::text(record) else { return Ok(Published::Now) };
-        if self.mode == StatusMode::Background {
+        if self.mode == StatusMode::Background || self.is_silent() {
             return Ok(Published::Later);
         }
         let named = |code, what: &str| {
@@ -90,6 +94,9 @@ impl Publisher {
                     pod = %format!("{}/{}", pod.namespace, pod.name), %error, advice = error.advice(),
                     "network-status is written later"
                 );
+                if error.kind == ApiErrorKind::Unreachable {
+                    self.silence(Some(Instant::now() + SILENCE));
+                }
                 if error.kind == ApiErrorKind::Denied {
                     self.tell(Event::status_unwritten(pod.clone(), &format!("{error}; {}", error.advice())));
                 }
@@ -100,6 +107,15 @@ impl Publisher {
             Outcome::Refused(error) => Err(named(Code::Internal, "is refused")
                 .because(format!("{error}; see the pod's other annotations, all of them have 256 KiB"))),
         }
+    }
+
+    fn is_silent(&self) -> bool {
+        let until = *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn silence(&self, until: Option<Instant>) {
+        *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
     /// The container's status is to be written in the background, from its record.

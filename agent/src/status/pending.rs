@@ -12,7 +12,7 @@ use super::annotation::{is_written, text};
 use super::event::Event;
 use super::write::{Outcome, write};
 use crate::agent::Agent;
-use crate::cluster::{ApiErrorKind, Catalog, PodId, PodKey, Verdict, Writer};
+use crate::cluster::{ApiErrorKind, Catalog, Patience, PodId, PodKey, Verdict, Writer};
 use crate::record::{NetnsId, Record};
 
 /// One pod's turn may take this long.
@@ -95,6 +95,11 @@ pub(super) fn run(agent: &Agent, catalog: &Catalog, writer: &dyn Writer) {
     }
 }
 
+/// Asking the source without waiting for it to tell.
+fn now() -> Patience {
+    Patience { until: Instant::now(), places: 0, deadline: Instant::now() + TURN }
+}
+
 fn turn(agent: &Agent, catalog: &Catalog, writer: &dyn Writer, container_id: &str) -> Turn {
     let Some(record) = agent.records.get(container_id) else { return Turn::Over };
     let Some(text) = text(&record) else { return Turn::Over };
@@ -107,6 +112,7 @@ fn turn(agent: &Agent, catalog: &Catalog, writer: &dyn Writer, container_id: &st
     };
     match write(writer, &pod, &text, Instant::now() + TURN) {
         Outcome::Written => {
+            agent.publisher.silence(None);
             tracing::info!(pod = %format!("{}/{}", pod.namespace, pod.name), "network-status was written later");
             Turn::Over
         }
@@ -131,7 +137,7 @@ fn wanted(catalog: &Catalog, record: &Record) -> Result<PodKey, Turn> {
     let pod = match catalog.pods.get(id.namespace, id.name).filter(|pod| id.judge(pod) == Verdict::Wanted) {
         Some(pod) => pod,
         // It may be one that the watch has not brought yet.
-        None => match catalog.pod(&id, Instant::now(), Instant::now() + TURN) {
+        None => match catalog.pod(&id, &now()) {
             Ok(found) => found.pod,
             Err(error) if error.code == Code::PodNotFound => return Err(Turn::Over),
             Err(_) => return Err(Turn::NobodyThere),

@@ -112,6 +112,18 @@ fn an_api_server_that_is_not_there_or_denies_it_does_not_stop_the_pod() {
 }
 
 #[test]
+fn after_nobody_answered_the_next_add_does_not_wait() {
+    let (_, server, publisher) = publish(StatusMode::Wait, answering(&[ApiErrorKind::Unreachable; 2]));
+    let pod = PodKey { namespace: "n".into(), name: "p".into(), uid: "u".into() };
+    let again = publisher.write(&record(&elements()), &pod, Instant::now() + Duration::from_secs(10));
+    assert_eq!(again.unwrap(), Published::Later);
+    assert!(server.written.lock().unwrap().is_empty());
+    publisher.silence(None);
+    let again = publisher.write(&record(&elements()), &pod, Instant::now() + Duration::from_secs(10));
+    assert_eq!(again.unwrap(), Published::Now);
+}
+
+#[test]
 fn in_the_background_nothing_is_waited_for() {
     let (outcome, server, publisher) = publish(StatusMode::Background, answering(&[]));
     assert_eq!(outcome.unwrap(), Published::Later);

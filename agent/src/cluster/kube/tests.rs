@@ -147,8 +147,11 @@ fn a_single_object_is_read_while_the_lists_are_silent() {
     assert!(error.to_string().contains("did not answer in time"), "{error}");
 }
 
-/// What was written, and what the server answered.
-fn written(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Stage, Arc<Mutex<Vec<(String, Value)>>>) {
+/// Requests with a body, and the body.
+type Written = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// A server that takes what is written, and notes it.
+fn written(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Stage, Written) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&seen);
     let stage = Stage::open(move |asked| {
