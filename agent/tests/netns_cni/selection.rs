@@ -162,11 +162,6 @@ fn c014_what_no_plugin_can_honour_is_refused_and_nothing_is_attached() {
             Code::UnsupportedField,
             "infiniband-guid",
         ),
-        (
-            json!([{"name": "lan", "ipam-claim-reference": "x"}]),
-            Code::UnsupportedField,
-            "ipam-claim-reference",
-        ),
         (json!([{"name": "lan", "interface": "sixteen-letters-"}]), Code::InvalidConfig, "interface"),
         (json!([{"name": "lan", "interface": "eth0"}]), Code::InvalidConfig, "eth0"),
         (
