@@ -7,14 +7,17 @@ use serde_json::Value;
 use crate::support::{container, daemon_sets, helm, rendered, texts};
 
 /// Flags of features that are about to land; the chart is ready for them.
-const AHEAD: [&str; 7] = [
+const AHEAD: [&str; 10] = [
     "--names=",
     "--bin-dir=/host/",
     "--config=",
     "--cni-conf-dir=",
     "--primary-cni=",
     "--conflist-on-exit=",
-    "--metrics=",
+    "--metrics",
+    "--cni-autoconf-dir=",
+    "--readiness-indicator-file=",
+    "--replace",
 ];
 
 /// Flags whose values are paths that the shim on the node uses, not plexusd.
@@ -57,13 +60,16 @@ fn plexusd_accepts_the_arguments_of_every_option() {
         &["metrics.address=[::]"],
         &["portsMax=65536", "workers=1"],
         &["metrics.enabled=false", "devices.enabled=false"],
-        &["install.names={plexus,multus,multus-shim}"],
+        &["install.names={plexus,multus,multus-shim}", "install.replace=true"],
+        &["cni.primaryDir=/run/multus/cni/net.d", "cni.readinessIndicatorFile=/run/flannel/subnet.env"],
+        &["metrics.portsMax=100", "metrics.multusNames=true"],
     ];
     for sets in options {
         let objects = rendered(&helm, sets).unwrap();
         let set = objects.iter().find(|object| object["kind"] == "DaemonSet").unwrap();
         for of in ["install", "plexusd"] {
             parse(&texts(&container(set, of)["args"]));
+            every_path_is_mounted(&sets.join(" "), container(set, of));
         }
     }
 }

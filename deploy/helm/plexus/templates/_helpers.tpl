@@ -29,6 +29,13 @@ app.kubernetes.io/part-of: plexus
 {{- if or .Values.config .Values.multusDaemonConfig.configMapName -}}true{{- end -}}
 {{- end -}}
 
+{{- /* The directory of the readiness indicator file, unless it is mounted anyway. */ -}}
+{{- define "plexus.readinessDir" -}}
+{{- with .Values.cni.readinessIndicatorFile -}}
+{{- if not (has (dir .) (list $.Values.cni.confDir $.Values.cni.primaryDir)) }}{{ dir . }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "plexus.isLoopback" -}}
 {{- if or (eq .Values.metrics.address "127.0.0.1") (eq .Values.metrics.address "[::1]") -}}true{{- end -}}
 {{- end -}}
