@@ -1,16 +1,20 @@
 //! The arguments that the DaemonSet gives to plexusd, against plexusd's own command line.
 
+use std::ffi::OsStr;
+use std::fs;
+
 use clap::{CommandFactory as _, Parser as _};
 use plexus_agent::args::Cli;
-use serde_json::Value;
+use plexus_deploy::checkout::{chart_dir, deploy_dir};
+use plexus_deploy::manifest::{kind, objects};
+use serde_json::{Value, json};
 
 use crate::support::{container, daemon_sets, helm, rendered, texts};
 
 /// Flags of features that are about to land; the chart is ready for them.
-const AHEAD: [&str; 10] = [
+const AHEAD: [&str; 9] = [
     "--names=",
     "--bin-dir=/host/",
-    "--config=",
     "--cni-conf-dir=",
     "--primary-cni=",
     "--conflist-on-exit=",
@@ -72,6 +76,23 @@ fn plexusd_accepts_the_arguments_of_every_option() {
             every_path_is_mounted(&sets.join(" "), container(set, of));
         }
     }
+}
+
+#[test]
+fn plexusd_reads_the_config_file_that_the_chart_writes() {
+    let Some(helm) = helm() else { return };
+    let example = fs::read_to_string(deploy_dir().join("examples/agent-config.yaml")).unwrap();
+    let example = objects(&example).unwrap().remove(0);
+    let directory = tempfile::tempdir().unwrap();
+    let values = directory.path().join("values.json");
+    fs::write(&values, json!({"config": example}).to_string()).unwrap();
+    let text = helm.template(&chart_dir(), &[OsStr::new("--values"), values.as_os_str()]).unwrap();
+    let objects = objects(&text).unwrap();
+    let config_map = objects.iter().find(|object| kind(object) == "ConfigMap").unwrap();
+    let config = directory.path().join("plexusd.yaml");
+    fs::write(&config, config_map["data"]["plexusd.yaml"].as_str().unwrap()).unwrap();
+    let arguments = ["plexusd", "run", "--config", config.to_str().unwrap()].map(Into::into);
+    plexus_agent::config::command_line(arguments).unwrap();
 }
 
 #[test]
