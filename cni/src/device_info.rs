@@ -125,6 +125,15 @@ mod tests {
 
     proptest! {
         #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), keys in "[a-z\\-\":{},0-9]{0,60}") {
+            prop_assert!(DeviceInfo::parse(&bytes).is_err());
+            let text = format!("{{\"type\":\"pci\",\"version\":\"1.1.0\",\"pci\":{{{keys}}}}}");
+            if let Ok(info) = DeviceInfo::parse(text.as_bytes()) {
+                prop_assert!(json!(info).to_string().len() <= text.len());
+            }
+        }
+
+        #[test]
         fn a_file_name_is_never_a_path(network in ".{0,300}", resource in ".{0,300}", id in ".{0,100}") {
             let name = attachment_file(&network, &"c".repeat(200), "net1");
             prop_assert!(!name.contains('/') && name.len() <= FILE_NAME_BYTES_MAX && name.len() > 200);

@@ -67,21 +67,26 @@ impl DeviceInfoDir {
 
     /// Removes an attachment's file; one that is gone is a success.
     pub fn remove(&self, file: &str) -> Result<(), DeviceInfoError> {
-        let removed = self.open(ATTACHMENTS).and_then(|dir| unlinkat(dir, file, UnlinkatFlags::NoRemoveDir));
+        let removed =
+            self.open(ATTACHMENTS, file).and_then(|dir| unlinkat(dir, file, UnlinkatFlags::NoRemoveDir));
         match removed {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(self.fails(ATTACHMENTS, file, errno.to_string())),
         }
     }
 
-    fn open(&self, below: &str) -> Result<OwnedFd, Errno> {
+    /// The directory of `file`, which must be a plain name: one can come from the cache of another program.
+    fn open(&self, below: &str, file: &str) -> Result<OwnedFd, Errno> {
+        if file.is_empty() || file.contains('/') || matches!(file, "." | "..") {
+            return Err(Errno::EINVAL);
+        }
         // The directory itself is the operator's word, and `/var/run` is a link everywhere.
         open(&self.0.join(below), OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
     }
 
     fn read(&self, below: &str, file: &str) -> Result<Option<Vec<u8>>, DeviceInfoError> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let opened = self.open(below).and_then(|dir| openat(dir, file, flags, Mode::empty()));
+        let opened = self.open(below, file).and_then(|dir| openat(dir, file, flags, Mode::empty()));
         let fails = |why: String| self.fails(below, file, why);
         let opened = match opened {
             Err(Errno::ENOENT) => return Ok(None),
@@ -99,7 +104,7 @@ impl DeviceInfoDir {
     /// No plugin runs yet, and a process that dies meanwhile leaves a record: DEL removes the half-written file.
     fn write(&self, file: &str, text: &[u8]) -> Result<(), String> {
         fs::create_dir_all(self.0.join(ATTACHMENTS)).map_err(|error| error.to_string())?;
-        let dir = self.open(ATTACHMENTS).map_err(|errno| errno.to_string())?;
+        let dir = self.open(ATTACHMENTS, file).map_err(|errno| errno.to_string())?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let written = openat(dir, file, flags, FILE_MODE).map_err(|errno| errno.to_string())?;
         File::from(written).write_all(text).map_err(|error| error.to_string())
@@ -150,10 +155,11 @@ mod tests {
         symlink("../secret", info.path("link")).unwrap();
         fs::write(info.path("rubbish"), "{").unwrap();
         fs::write(info.path("long"), vec![b' '; DEVICE_INFO_BYTES_MAX + 1]).unwrap();
-        for file in ["folder", "link", "rubbish", "long"] {
+        for file in ["folder", "link", "rubbish", "long", "../secret", "..", ""] {
             let error = info.load(file).unwrap_err().to_string();
             assert!(error.contains(&*info.path(file).display().to_string()), "{error}");
         }
+        assert!(info.remove("../secret").is_err());
         info.remove("link").unwrap();
         assert!(dir.path().join("secret").exists());
     }

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use crate::support::{Node, fastpath, macvlan, meta, succeeded, wait, with};
 
 /// More steps than any ADD has.
-const STEPS_MAX: u32 = 200;
+pub(crate) const STEPS_MAX: u32 = 200;
 
 /// Starts plexusd anew, so that it dies at the step `at` of an ADD.
-fn start(node: &mut Node, at: Option<u32>) {
+pub(crate) fn start(node: &mut Node, at: Option<u32>) {
     node.plexusd.kill().unwrap();
     let mut setup: DaemonSetup = node.plexusd.setup().clone();
     setup.variables = at.map(|at| ("PLEXUS_FAULT_AFTER".to_owned(), at.to_string())).into_iter().collect();
@@ -21,7 +21,7 @@ fn start(node: &mut Node, at: Option<u32>) {
 }
 
 /// An ADD that runs on its own.
-fn begin(runtime: &Runtime, pod: &Pod, config: &Value) -> Child {
+pub(crate) fn begin(runtime: &Runtime, pod: &Pod, config: &Value) -> Child {
     let mut child = Command::new(&runtime.plugin)
         .envs([("CNI_COMMAND", "ADD"), ("CNI_IFNAME", "eth0"), ("CNI_CONTAINERID", &pod.container_id)])
         .env("CNI_NETNS", pod.netns.path())
@@ -37,15 +37,20 @@ fn begin(runtime: &Runtime, pod: &Pod, config: &Value) -> Child {
 }
 
 /// Waits until plexusd is dead (true) or the ADD has succeeded.
-fn dies(node: &mut Node, adding: &mut Child) -> bool {
+pub(crate) fn dies(node: &mut Node, adding: &mut Child) -> bool {
     wait::until("plexusd dies or the ADD ends", || {
-        if let Ok(end) = node.plexusd.wait_until_ended(1) {
-            assert_eq!(end.signal(), Some(9), "{}", node.plexusd.log_tail());
-            return Some(true);
+        let added = adding.try_wait().unwrap();
+        if added.is_some_and(|end| end.success()) {
+            return Some(false);
         }
-        let end = adding.try_wait().unwrap()?;
-        assert!(end.success(), "{}", node.plexusd.log_tail());
-        Some(false)
+        // The shim may hear of plexusd's death before its parent does.
+        let patience_ms = if added.is_some() { 10_000 } else { 1 };
+        let Ok(end) = node.plexusd.wait_until_ended(patience_ms) else {
+            assert!(added.is_none(), "the ADD failed: {}", node.plexusd.log_tail());
+            return None;
+        };
+        assert_eq!(end.signal(), Some(9), "{}", node.plexusd.log_tail());
+        Some(true)
     })
 }
 

@@ -8,6 +8,7 @@ use plexus_cni::Code;
 use plexus_cni::env::Command;
 use serde_json::{Value, json};
 
+use crate::crash;
 use crate::meta::{default_only, network_status};
 use crate::mock_kubelet::Kubelet;
 use crate::support::plugin::Script;
@@ -184,4 +185,31 @@ fn the_checkpoint_and_the_selection_stand_in_for_a_kubelet() {
     assert_eq!(given.first(), Some(&json!("0000:03:02.7")));
     assert_eq!(given.last(), Some(&json!("0000:03:02.1")));
     succeeded(&host.node.del(&pod, "eth0", &default_only()));
+}
+
+#[test]
+fn sigkill_at_any_step_of_an_add_leaves_no_description_after_del() {
+    let Some(mut host) = DeviceNode::start() else { return };
+    host.kubelet.give("default/a", RESOURCE, "0000:03:02.0");
+    fs::create_dir_all(host.devinfo("dp")).unwrap();
+    let described = r#"{"type":"pci","version":"1.1.0"}"#;
+    fs::write(host.devinfo("dp/v.com-vf-0000:03:02.0-device.json"), described).unwrap();
+    let pod = host.node.known_pod("a", "vf");
+    host.add(&pod);
+    let mut was_seen = false;
+    for at in 1..crash::STEPS_MAX {
+        crash::start(&mut host.node, Some(at));
+        succeeded(&host.node.del(&pod, "eth0", &default_only()));
+        assert_eq!(fs::read_dir(host.devinfo("cni")).unwrap().count(), 0, "after step {}", at - 1);
+        let mut adding = crash::begin(&host.node.runtime, &pod, &default_only());
+        if !crash::dies(&mut host.node, &mut adding) {
+            assert!(was_seen, "no step was between the description and the end");
+            succeeded(&host.node.del(&pod, "eth0", &default_only()));
+            return host.node.assert_clean(&[&pod]);
+        }
+        was_seen |= fs::read_dir(host.devinfo("cni")).unwrap().count() == 1;
+        adding.kill().unwrap();
+        adding.wait().unwrap();
+    }
+    panic!("an ADD has more than {} steps", crash::STEPS_MAX);
 }
