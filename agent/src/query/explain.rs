@@ -58,6 +58,9 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
             "its ADD was begun and not ended; the runtime's DEL removes what there is".into(),
         );
     }
+    if let Some(device) = attachment.device.as_ref().and_then(|record| record.device.as_ref()) {
+        find(Severity::Ok, format!("has device {} of resource {}", device.id, device.resource));
+    }
     let Some(port) = &attachment.port else {
         find(Severity::Note, "made by a plugin outside Plexus: it is not counted here".into());
         return findings;

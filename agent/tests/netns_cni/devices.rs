@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use plexus_agent::lab::{Outcome, Pod};
 use plexus_cni::Code;
 use plexus_cni::env::Command;
+use plexus_cni::wire::Query;
 use serde_json::{Value, json};
 
 use crate::crash;
@@ -121,6 +122,8 @@ fn a_network_of_a_resource_gets_its_device_and_status_describes_it_until_del() {
     let status = network_status(&host.node);
     let infos: Vec<&Value> = (0..4).map(|at| &status[at]["device-info"]).collect();
     assert_eq!(infos, [&Value::Null, &described, &own, &own]);
+    let explained = host.node.query(&Query::Explain { pod: "default/a".into() });
+    assert!(explained.to_string().contains("has device 0000:03:02.0 of resource v.com/vf"), "{explained}");
 
     succeeded(&host.node.check(&pod, "eth0", &default_only(), &result));
     succeeded(&host.node.del(&pod, "eth0", &default_only()));
