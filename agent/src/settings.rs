@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plexus_cni::json::Object;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Everything that plexusd is told at its start.
 #[derive(Clone, Debug)]
@@ -45,7 +47,8 @@ pub struct Settings {
 }
 
 /// When network-status is written to a pod.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum StatusMode {
     /// Before the runtime is answered, so that a container that starts finds it.
     #[default]

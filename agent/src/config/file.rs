@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::settings::StatusMode;
+
 /// `apiVersion` of the file.
 pub const API_VERSION: &str = "plexus.dev/v1alpha1";
 
@@ -37,6 +39,9 @@ pub struct AgentConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 60))]
     pub pod_wait_s: Option<u16>,
+    /// When network-status is written to the pod: before its ADD is answered, or after. Default `wait`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusMode>,
     /// Directories with plugins of other vendors, searched before the runtime's `CNI_PATH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bin_dir: Option<Vec<PathBuf>>,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::pod_name;
 use super::pods::{Pod, pod};
 use crate::agent::Agent;
+use crate::cluster::{PodId, Verdict};
 use crate::record::{Attachment, Record};
 
 /// One pod, explained.
@@ -43,8 +44,28 @@ pub(super) fn explain(agent: &Agent, name: &str) -> Result<Explanation, CniError
         CniError::new(Code::PodNotFound, format!("no pod {name} on this node"))
             .because("`plexusctl pods` lists those that have interfaces")
     })?;
-    let findings = record.attachments.iter().flat_map(|attachment| findings(agent, attachment)).collect();
-    Ok(Explanation { pod: pod(record), findings })
+    let gone = pod_is_gone(agent, record);
+    let of_each = record.attachments.iter().flat_map(|attachment| findings(agent, attachment));
+    Ok(Explanation { pod: pod(record), findings: gone.into_iter().chain(of_each).collect() })
+}
+
+/// A pod that its source does not have any more, while its container is still here. Nothing is released for that alone.
+fn pod_is_gone(agent: &Agent, record: &Record) -> Option<Finding> {
+    let (catalog, known) = (agent.catalog.as_ref()?, record.pod.as_ref()?);
+    let feed = catalog.pods_feed.state();
+    if !feed.is_synced || !feed.is_following || catalog.pods.refused() > 0 {
+        return None;
+    }
+    let id = PodId { namespace: &known.namespace, name: &known.name, uid: known.uid.as_deref() };
+    let found = catalog.pods.get(id.namespace, id.name);
+    if found.is_some_and(|pod| id.judge(&pod) != Verdict::Other) {
+        return None;
+    }
+    Some(Finding {
+        interface: String::new(),
+        severity: Severity::Note,
+        what: "this node has no such pod any more, or it has ended; the runtime's DEL is awaited".into(),
+    })
 }
 
 fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {

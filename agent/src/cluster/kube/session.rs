@@ -10,8 +10,10 @@ use serde::de::DeserializeOwned;
 use super::error::{ApiError, ApiErrorKind};
 use crate::cluster::Calls;
 
-/// Time between two renewals of the credentials: calls that were under way may all fail with 401.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
+/// Time between two renewals of refused credentials: calls that were under way may all fail with 401.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// Time between two renewals where nobody answers: behind it can be a certificate that ran out, or a server that moved.
+const UNREACHED_PAUSE: Duration = Duration::from_secs(30);
 
 /// Makes a client from what kubeconfig or service account hold now.
 pub(super) type Connect = Box<dyn Fn() -> BoxFuture<'static, anyhow::Result<kube::Client>> + Send + Sync>;
@@ -25,7 +27,7 @@ pub(super) struct Session {
 
 struct Current {
     client: kube::Client,
-    since: Instant,
+    renewed: Option<Instant>,
 }
 
 /// What is called, for counters and messages.
@@ -39,9 +41,7 @@ impl Session {
     /// Makes the first client; nothing is called yet.
     pub(super) async fn open(connect: Connect, calls: Arc<Calls>) -> anyhow::Result<Self> {
         let client = connect().await?;
-        // The first 401 renews at once.
-        let since = Instant::now().checked_sub(RENEWAL_PAUSE).unwrap_or_else(Instant::now);
-        Ok(Self { connect, current: Mutex::new(Current { client, since }), calls })
+        Ok(Self { connect, current: Mutex::new(Current { client, renewed: None }), calls })
     }
 
     /// Sends a request and reads its answer, both within `wait`.
@@ -80,10 +80,10 @@ impl Session {
             Err(_) => Err(ApiError::too_late(verb, resource)),
         };
         self.calls.count(verb, resource, outcome.as_ref().map_or_else(|error| error.status, |_| 200));
-        if let Err(error) = &outcome
-            && error.kind == ApiErrorKind::Unauthorized
-        {
-            self.renew().await;
+        match outcome.as_ref().map_err(|error| error.kind) {
+            Err(ApiErrorKind::Unauthorized) => self.renew(REFUSED_PAUSE).await,
+            Err(ApiErrorKind::Unreachable) => self.renew(UNREACHED_PAUSE).await,
+            _ => {}
         }
         outcome
     }
@@ -93,13 +93,14 @@ impl Session {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).client.clone()
     }
 
-    /// Reads the credentials again: the token or the certificate was rotated, or the cluster's CA.
-    async fn renew(&self) {
+    /// Reads kubeconfig or service account again, unless that was done within `pause`: token, certificate, the cluster's
+    /// CA or its address may have changed.
+    async fn renew(&self, pause: Duration) {
         let is_recent = {
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_recent = current.since.elapsed() < RENEWAL_PAUSE;
+            let is_recent = current.renewed.is_some_and(|renewed| renewed.elapsed() < pause);
             if !is_recent {
-                current.since = Instant::now();
+                current.renewed = Some(Instant::now());
             }
             is_recent
         };
@@ -109,7 +110,7 @@ impl Session {
         match (self.connect)().await {
             Ok(client) => {
                 self.current.lock().unwrap_or_else(PoisonError::into_inner).client = client;
-                tracing::info!("the API server refused the credentials; they were read again");
+                tracing::info!("the credentials for the API server were read again");
             }
             Err(error) => tracing::error!("the API server's credentials cannot be read again: {error:#}"),
         }
