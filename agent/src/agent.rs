@@ -10,6 +10,7 @@ use crate::cluster::{self, ApiServer, Calls, Catalog, Writer};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::devices::Devices;
 use crate::locks::Locks;
+use crate::metrics::Requests;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
 use crate::settings::{ClusterSettings, Settings};
 use crate::status::Publisher;
@@ -38,6 +39,8 @@ pub struct Agent {
     pub devices: Devices,
     /// Writes network-status and events.
     pub publisher: Publisher,
+    /// How long calls and plugins take, and how they end.
+    pub requests: Requests,
     /// Held while the spool is served.
     pub replaying: Mutex<()>,
     /// One operation per container.
@@ -83,6 +86,7 @@ impl Agent {
             networks,
             datapath,
             devices,
+            requests: Requests::default(),
             replaying: Mutex::new(()),
             locks: Locks::default(),
             started: Instant::now(),

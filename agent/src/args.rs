@@ -1,5 +1,6 @@
 //! The command line of plexusd.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,6 +86,15 @@ pub struct Run {
     /// Most connections served at once; more wait.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u16).range(16..=4096))]
     connection_limit: u16,
+    /// Serve /metrics, /healthz and /readyz over HTTP on this address, such as 127.0.0.1:9091; off unless given.
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+    /// Most interfaces with metrics of their own; with more there are sums by network only.
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    metrics_ports_max: u16,
+    /// Also serve multus_server_request_total, for dashboards that were made for Multus.
+    #[arg(long)]
+    metrics_multus_names: bool,
 }
 
 impl Run {
@@ -125,6 +135,9 @@ impl From<Run> for Settings {
             multus_cache_dir: run.multus_cache_dir,
             workers: run.workers.into(),
             connection_limit: run.connection_limit.into(),
+            metrics: run.metrics,
+            metrics_ports_max: run.metrics_ports_max.into(),
+            metrics_multus_names: run.metrics_multus_names,
             meta_overlay: Object::new(),
         }
     }

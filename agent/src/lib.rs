@@ -17,6 +17,7 @@ pub mod ipam;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod locks;
+pub mod metrics;
 pub mod netlink;
 pub mod nft;
 pub mod plugin;

@@ -29,9 +29,10 @@ pub fn release_earlier_boots(agent: &Agent, host: &Netlink) {
 /// Releases what a container holds for which no DEL will come; what a foreign plugin holds stays in the record.
 pub fn release(agent: &Agent, host: &Netlink, record: &Record) {
     for attachment in record.attachments.iter().rev() {
-        let deadline = Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS);
+        let begun = Instant::now();
+        let deadline = begun + Duration::from_millis(REQUEST_DEADLINE_MS);
         let call = del_of(record, attachment);
-        let outcome = worker::serve(agent, host, &call, None, &NoShim, deadline);
+        let outcome = worker::serve(agent, host, &call, None, &NoShim, begun, deadline);
         worker::log(&call, outcome.as_ref().err());
         if let Err(error) = outcome {
             tracing::warn!(container = record.container_id, %error, "an attachment without a container stays");

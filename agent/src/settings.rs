@@ -1,5 +1,6 @@
 //! What an operator sets.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +43,12 @@ pub struct Settings {
     pub workers: usize,
     /// Connections served at once; more wait in the socket's backlog.
     pub connection_limit: usize,
+    /// Where metrics and probes are served, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// Most ports that have metrics of their own; with more there are sums by network only.
+    pub metrics_ports_max: usize,
+    /// Requests are also counted under Multus' metric names.
+    pub metrics_multus_names: bool,
     /// Keys of the meta-plugin's config that take the place of the runtime's, on every call.
     pub meta_overlay: Object,
 }

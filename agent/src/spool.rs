@@ -27,6 +27,11 @@ pub fn replay(agent: &Agent, host: &Netlink, delegates: &dyn Delegates) {
     }
 }
 
+/// How many DELs are kept.
+pub fn len(state_dir: &Path) -> usize {
+    entries(&state_dir.join("spool")).len()
+}
+
 /// The spool's files, oldest name first; those of an unfinished write are left out.
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let Ok(listing) = fs::read_dir(dir) else { return Vec::new() };
@@ -40,8 +45,9 @@ fn serve(agent: &Agent, host: &Netlink, delegates: &dyn Delegates, path: &Path) 
     let length = fs::metadata(path)?.len();
     anyhow::ensure!(length <= FRAME_BYTES_MAX as u64, "it has {length} bytes, more than a call can have");
     let call: CniCall = serde_json::from_slice(&fs::read(path)?)?;
-    let deadline = Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS);
-    worker::serve(agent, host, &call, None, delegates, deadline)?;
+    let begun = Instant::now();
+    let deadline = begun + Duration::from_millis(REQUEST_DEADLINE_MS);
+    worker::serve(agent, host, &call, None, delegates, begun, deadline)?;
     fs::remove_file(path)?;
     Ok(())
 }

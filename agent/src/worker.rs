@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use plexus_cni::env::Command;
+use plexus_cni::meta::META_TYPE;
 use plexus_cni::wire::CniCall;
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
@@ -23,6 +24,8 @@ use crate::spool;
 
 /// Calls that may wait for a worker; more are told to try again.
 const QUEUE_MAX: usize = 1024;
+/// The plugin of a call that cannot be read, in metrics.
+const UNKNOWN: &str = "unknown";
 
 /// One call to serve.
 pub struct Job {
@@ -34,6 +37,8 @@ pub struct Job {
     pub delegates: Box<dyn Delegates + Send>,
     /// Takes the answer.
     pub answer: Box<dyn FnOnce(Result<Value, CniError>) + Send>,
+    /// When the call came.
+    pub begun: Instant,
     /// When the call must have ended.
     pub deadline: Instant,
 }
@@ -42,6 +47,7 @@ pub struct Job {
 #[derive(Clone)]
 pub struct Pool {
     queue: Arc<Queue<Job>>,
+    workers: usize,
 }
 
 impl Pool {
@@ -55,7 +61,22 @@ impl Pool {
                 .stack_size(1 << 20)
                 .spawn(move || work(&agent, &queue))?;
         }
-        Ok(Self { queue })
+        Ok(Self { queue, workers })
+    }
+
+    /// How many threads there are.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// How many of them serve a call.
+    pub fn busy(&self) -> usize {
+        self.workers.saturating_sub(self.queue.idle())
+    }
+
+    /// Calls that wait for one.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 
     /// Hands a job to the next free worker; with a full queue the runtime should try again.
@@ -72,10 +93,10 @@ fn work(agent: &Agent, queue: &Queue<Job>) {
     let mut host = None;
     let seat = Arc::default();
     loop {
-        let Job { call, descriptors, delegates, answer, deadline } = queue.next(&seat);
+        let Job { call, descriptors, delegates, answer, begun, deadline } = queue.next(&seat);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let host = netlink(&mut host)?;
-            let outcome = serve(agent, host, &call, descriptors, &*delegates, deadline);
+            let outcome = serve(agent, host, &call, descriptors, &*delegates, begun, deadline);
             if call.command == Command::Del {
                 // A shim is at hand: DELs that were kept for want of one go first come, first served.
                 spool::replay(agent, host, &*delegates);
@@ -101,14 +122,31 @@ fn netlink(host: &mut Option<Netlink>) -> Result<&Netlink, CniError> {
     host.as_ref().ok_or_else(|| CniError::new(Code::Internal, "no netlink socket"))
 }
 
-/// Serves one call on this thread.
+/// Serves one call, which came at `begun`, on this thread.
 pub fn serve(
     agent: &Agent,
     host: &Netlink,
     call: &CniCall,
     descriptors: Option<(OwnedFd, OwnedFd)>,
     delegates: &dyn Delegates,
+    begun: Instant,
     deadline: Instant,
+) -> Result<Value, CniError> {
+    let mut plugin = UNKNOWN.to_owned();
+    let outcome = attend(agent, host, call, descriptors, delegates, deadline, &mut plugin);
+    agent.requests.call_ended(call.command.as_str(), &plugin, begun, &outcome);
+    outcome
+}
+
+/// Serves the call; `plugin` becomes the type that was called, once that is known.
+fn attend(
+    agent: &Agent,
+    host: &Netlink,
+    call: &CniCall,
+    descriptors: Option<(OwnedFd, OwnedFd)>,
+    delegates: &dyn Delegates,
+    deadline: Instant,
+    plugin: &mut String,
 ) -> Result<Value, CniError> {
     if Instant::now() >= deadline {
         return Err(CniError::new(Code::TryAgain, "the call waited too long for a worker"));
@@ -116,6 +154,8 @@ pub fn serve(
     let path = call.netns.as_deref().unwrap_or_default();
     let sandbox = descriptors.map(|(netns, socket)| Sandbox::passed(path, netns, socket)).transpose()?;
     let request = Request::new(agent, host, call, sandbox, delegates, deadline)?;
+    let called = if request.is_meta() { META_TYPE } else { request.plugin_type() };
+    called.clone_into(plugin);
     attach::serve(&request)
 }
 

@@ -1,6 +1,7 @@
 //! One attachment's chain of plugins, native and foreign alike.
 
 use std::cell::Cell;
+use std::time::Instant;
 
 use plexus_cni::args::CniArgs;
 use plexus_cni::config::{NetworkConfigList, PluginConfig};
@@ -95,7 +96,8 @@ impl<'a> Chain<'a> {
         let mut made = Made { result: CniResult::default(), port };
         let mut previous = self.given_result()?;
         for (index, plugin) in self.list.plugins.iter().enumerate() {
-            match self.add_one(plugin, previous.as_ref(), made.port.as_ref()) {
+            let adding = || self.add_one(plugin, previous.as_ref(), made.port.as_ref());
+            match self.timed("ADD", plugin, adding) {
                 Ok((result, port)) => {
                     previous = Some(result);
                     made.port = port.or(made.port);
@@ -166,7 +168,7 @@ impl<'a> Chain<'a> {
         let mut first = Ok(());
         for plugin in plugins.iter().rev() {
             let config = self.config(plugin, result);
-            let outcome = match self.native(plugin) {
+            let outcome = self.timed("DEL", plugin, || match self.native(plugin) {
                 Some(native) => native.del(&self.call(&config, result, port)),
                 None => match self.exec("DEL", plugin, &config.0) {
                     Err(error) if self.is_taken_over && error.code == Code::PluginMissing => {
@@ -174,7 +176,7 @@ impl<'a> Chain<'a> {
                     }
                     outcome => outcome.map(drop),
                 },
-            };
+            });
             if let Err(error) = outcome {
                 first = Err(join(first, error));
             }
@@ -201,11 +203,11 @@ impl<'a> Chain<'a> {
     pub(super) fn check(&self, result: &CniResult, port: Option<&PortRecord>) -> Result<(), CniError> {
         for plugin in &self.list.plugins {
             let config = self.config(plugin, Some(result));
-            match self.native(plugin) {
-                Some(native) => native.check(&self.call(&config, Some(result), port), result)?,
-                None if self.list.version < Version::V0_4_0 => {}
-                None => self.exec("CHECK", plugin, &config.0).map(drop)?,
-            }
+            self.timed("CHECK", plugin, || match self.native(plugin) {
+                Some(native) => native.check(&self.call(&config, Some(result), port), result),
+                None if self.list.version < Version::V0_4_0 => Ok(()),
+                None => self.exec("CHECK", plugin, &config.0).map(drop),
+            })?;
         }
         Ok(())
     }
@@ -214,11 +216,11 @@ impl<'a> Chain<'a> {
     pub(super) fn status(&self) -> Result<(), CniError> {
         for plugin in &self.list.plugins {
             let config = self.config(plugin, None);
-            match self.native(plugin) {
-                Some(native) => native.status(&self.call(&config, None, None))?,
-                None if self.list.version < Version::V1_1_0 => {}
-                None => self.exec("STATUS", plugin, &config.0).map(drop)?,
-            }
+            self.timed("STATUS", plugin, || match self.native(plugin) {
+                Some(native) => native.status(&self.call(&config, None, None)),
+                None if self.list.version < Version::V1_1_0 => Ok(()),
+                None => self.exec("STATUS", plugin, &config.0).map(drop),
+            })?;
         }
         Ok(())
     }
@@ -234,16 +236,29 @@ impl<'a> Chain<'a> {
         for plugin in &self.list.plugins {
             let mut config = self.config(plugin, None);
             config.0.insert(VALID_ATTACHMENTS.into(), listed.clone().into());
-            let outcome = match self.native(plugin) {
+            let outcome = self.timed("GC", plugin, || match self.native(plugin) {
                 Some(native) => native.gc(&self.call(&config, None, None), valid),
                 None if self.list.version < Version::V1_1_0 => Ok(()),
                 None => self.exec("GC", plugin, &config.0).map(drop),
-            };
+            });
             if let Err(error) = outcome {
                 first = Err(join(first, error));
             }
         }
         first
+    }
+
+    /// Does one plugin's part and tells the metrics how long it took.
+    fn timed<T>(
+        &self,
+        command: &'static str,
+        plugin: &PluginConfig,
+        work: impl FnOnce() -> Result<T, CniError>,
+    ) -> Result<T, CniError> {
+        let begun = Instant::now();
+        let outcome = work();
+        self.request.agent.requests.plugin_ended(command, plugin.plugin_type(), begun, &outcome);
+        outcome
     }
 
     /// The native plugin, unless the config wants the binary. In a chain whose interface a foreign plugin makes, the

@@ -79,6 +79,16 @@ pub struct AgentConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 16, max = 4096))]
     pub connection_limit: Option<u16>,
+    /// Address on which metrics and probes are served, such as `127.0.0.1:9477`; off unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
+    /// Most interfaces with metrics of their own; with more there are sums by network only. Default 2000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 65535))]
+    pub metrics_ports_max: Option<u16>,
+    /// Also serve `multus_server_request_total`, for dashboards that were made for Multus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_multus_names: Option<bool>,
     /// What is logged: error, warn, info, debug or trace, also by module (`info,plexus_agent::attach=debug`). Default
     /// `info`.
     #[serde(skip_serializing_if = "Option::is_none")]

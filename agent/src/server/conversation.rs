@@ -39,7 +39,8 @@ pub(super) async fn hold(
 ) -> Result<(), CniError> {
     let (to_shim, mut from_worker) = mpsc::channel::<Outgoing>(1);
     let (to_worker, outcomes) = sync_channel::<ExecOutcome>(1);
-    let deadline = Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS);
+    let begun = Instant::now();
+    let deadline = begun + Duration::from_millis(REQUEST_DEADLINE_MS);
     let (last, shim) = (to_shim.clone(), Arc::clone(stream));
     let job = Job {
         call,
@@ -51,6 +52,7 @@ pub(super) async fn hold(
             let rest = answer.map(|frame| frame::write_now(&shim, frame));
             drop(last.blocking_send(Outgoing::Last(rest)));
         }),
+        begun,
         deadline,
     };
     if let Err(error) = pool.submit(job) {

@@ -25,6 +25,7 @@ mod devices;
 mod foreign;
 mod gc;
 mod meta;
+mod metrics;
 mod node_network;
 mod selection;
 mod sequence;
