@@ -17,6 +17,7 @@ pub mod hash;
 pub mod json;
 pub mod limits;
 pub mod lines;
+pub mod lint;
 pub mod manifest;
 pub mod meta;
 pub mod nad;

@@ -53,6 +53,11 @@ impl Lines {
         }
     }
 
+    /// Whether the document has exactly this.
+    pub fn contains(&self, pointer: &str) -> bool {
+        self.0.contains_key(pointer)
+    }
+
     /// The positions of what lies under `pointer`, with pointers that begin there.
     pub fn under(&self, pointer: &str) -> Self {
         let inner = |(key, position): (&String, &Position)| {

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use plexus_cni::lines::{Lines, Position, pointer_of};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::settings::StatusMode;
 
@@ -150,4 +152,33 @@ pub struct MetaKeys {
     /// File that the default network's agent makes when it can take pods; ADD and GC wait for it.
     #[serde(rename = "readinessindicatorfile", skip_serializing_if = "Option::is_none")]
     pub readiness_indicator_file: Option<String>,
+}
+
+/// What a document turned out to be.
+#[derive(Debug)]
+pub enum Checked {
+    /// A config that plexusd takes.
+    Right(Box<AgentConfig>),
+    /// Something else.
+    Wrong {
+        /// Where it is wrong.
+        position: Option<Position>,
+        /// The key, and what is wrong with it.
+        why: String,
+    },
+}
+
+impl AgentConfig {
+    /// Reads a document whose keys stand at `lines`.
+    pub fn check(value: &Value, lines: &Lines) -> Checked {
+        match serde_path_to_error::deserialize::<_, Self>(value.clone()) {
+            Ok(config) => Checked::Right(Box::new(config)),
+            Err(error) => {
+                let path = error.path().to_string();
+                let key = if path == "." { String::new() } else { format!("key {path:?}: ") };
+                let position = lines.get(&pointer_of(error.path()));
+                Checked::Wrong { position, why: format!("{key}{}", error.into_inner()) }
+            }
+        }
+    }
 }

@@ -10,11 +10,10 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use plexus_cni::daemon_config::{DaemonConfig, KEYS};
 use plexus_cni::json::Object;
 use plexus_cni::limits::CONFIG_BYTES_MAX;
-use plexus_cni::lines::pointer_of;
 use serde_json::Value;
 
 use super::flags::{self, Flag};
-use super::{API_VERSION, AgentConfig, Document, multus, read};
+use super::{API_VERSION, AgentConfig, Checked, Document, multus, read};
 use crate::args::Cli;
 use crate::settings::Settings;
 
@@ -101,23 +100,13 @@ fn parse(text: &str) -> anyhow::Result<FromFile> {
     })
 }
 
-/// An own config, checked; the error names key and line.
-pub(super) fn agent_config(document: &Document) -> anyhow::Result<AgentConfig> {
-    serde_path_to_error::deserialize(document.value.clone()).map_err(|error| {
-        let at = document.lines.get(&place(&error)).map(|at| format!("{at}: ")).unwrap_or_default();
-        let path = error.path().to_string();
-        let key = if path == "." { String::new() } else { format!("key {path:?}: ") };
-        anyhow::anyhow!("{at}{key}{}", error.into_inner())
-    })
-}
-
-/// The pointer of what is wrong.
-fn place(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    pointer_of(error.path())
-}
-
 fn own(document: &Document) -> anyhow::Result<FromFile> {
-    let config = agent_config(document)?;
+    let config = match AgentConfig::check(&document.value, &document.lines) {
+        Checked::Right(config) => config,
+        Checked::Wrong { position, why } => {
+            bail!("{}{why}", position.map(|at| format!("{at}: ")).unwrap_or_default())
+        }
+    };
     let meta = config.meta.as_ref().map(serde_json::to_value).transpose()?;
     let Value::Object(keys) = serde_json::to_value(&config)? else { bail!("it must hold an object") };
     let keys = keys.iter().filter(|(key, _)| !NO_FLAGS.contains(&key.as_str()));

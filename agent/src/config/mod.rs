@@ -14,6 +14,6 @@ mod multus;
 mod schema;
 
 pub use document::{Document, Unreadable, read};
-pub use file::{API_VERSION, AgentConfig, MetaKeys};
+pub use file::{API_VERSION, AgentConfig, Checked, MetaKeys};
 pub use load::{FromFile, command_line};
 pub use schema::schema;

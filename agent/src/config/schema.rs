@@ -30,4 +30,18 @@ mod tests {
             "deploy/schema/agent-config.schema.json is old: run this test with PLEXUS_WRITE_SCHEMA=1"
         );
     }
+    #[test]
+    fn every_key_is_in_the_documentation() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        let text = fs::read_to_string(path).unwrap();
+        let schema = schema();
+        let own = schema["properties"].as_object().unwrap().keys();
+        let meta = schema["$defs"]["MetaKeys"]["properties"].as_object().unwrap().keys();
+        let multus = plexus_cni::daemon_config::KEYS.iter().map(|key| key.name);
+        let keys = own.chain(meta).map(String::as_str).chain(multus);
+        let missing: Vec<&str> = keys
+            .filter(|key| !["apiVersion", "kind"].contains(key) && !text.contains(&format!("`{key}`")))
+            .collect();
+        assert!(missing.is_empty(), "not in docs/configuration.md: {missing:?}");
+    }
 }

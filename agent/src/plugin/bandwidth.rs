@@ -4,6 +4,7 @@
 //! bursts in bits, inline or in `runtimeConfig.bandwidth`. Unlike there, a policer in eBPF enforces it: no ifb device,
 //! no queue, and it works where there is no veth.
 
+use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, CniResult, Code};
 use serde::Deserialize;
 use serde_json::Value;
@@ -91,24 +92,36 @@ fn limit(rate_bps: u64, burst_bits: u64) -> Option<Rate> {
     (rate_bps != 0).then_some(Rate { rate_bps, burst_bits })
 }
 
+/// Limits for a part of the traffic are not there.
+fn refuse_subnets(config: &PluginConfig) -> Result<(), CniError> {
+    for key in ["shapedSubnets", "unshapedSubnets"] {
+        if let Some(value) = config.0.get(key).filter(|value| !value.is_null()) {
+            return Err(CniError::new(Code::UnsupportedField, format!("bandwidth: key {key:?} is {value}"))
+                .because(
+                    "the limit is on the whole interface; remove the key, or use the binary with exec",
+                ));
+        }
+    }
+    Ok(())
+}
+
 impl Plugin for Bandwidth {
     fn creates_interface(&self) -> bool {
         false
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        &["ingressRate", "ingressBurst", "egressRate", "egressBurst", "shapedSubnets", "unshapedSubnets"]
+    }
+
     fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
-        for key in ["shapedSubnets", "unshapedSubnets"] {
-            if let Some(value) = call.config.0.get(key).filter(|value| !value.is_null()) {
-                return Err(CniError::new(
-                    Code::UnsupportedField,
-                    format!("bandwidth: key {key:?} is {value}"),
-                )
-                .because(
-                    "the limit is on the whole interface; remove the key, or use the binary with exec",
-                ));
-            }
-        }
+        refuse_subnets(call.config)?;
         Limits::of(call).map(drop)
+    }
+
+    fn validate_config(&self, config: &PluginConfig) -> Result<(), CniError> {
+        refuse_subnets(config)?;
+        config.typed::<Limits>()?.check()
     }
 
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {

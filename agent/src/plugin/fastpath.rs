@@ -8,6 +8,7 @@
 //! gets untagged frames; the VLAN is on the uplink.
 
 use plexus_abi::PORT_IFINDEX_BASE;
+use plexus_cni::config::PluginConfig;
 use plexus_cni::hash::fnv1a;
 use plexus_cni::result::{Dns, Interface};
 use plexus_cni::{CniError, CniResult, Code};
@@ -51,7 +52,11 @@ const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
 
 impl Config {
     fn of(call: &PluginCall<'_>) -> Result<Self, CniError> {
-        let config: Self = call.config.typed()?;
+        Self::read(call.config)
+    }
+
+    fn read(config: &PluginConfig) -> Result<Self, CniError> {
+        let config: Self = config.typed()?;
         let wrong = |key: &str, found: u32, why: &str| {
             Err(CniError::new(Code::InvalidConfig, format!("fastpath: key {key:?} is {found}")).because(why))
         };
@@ -90,6 +95,14 @@ impl Plugin for Fastpath {
             .because(format!("uplink {} has {}", uplink.name, uplink.mtu)));
         }
         call.ipam_validate()
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["uplink", "vlan", "mtu", "mac", "macspoofchk", "ipspoofchk", "xdp"]
+    }
+
+    fn validate_config(&self, config: &PluginConfig) -> Result<(), CniError> {
+        Config::read(config).map(drop)
     }
 
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {

@@ -73,6 +73,14 @@ impl Plugin for Macvlan {
         Ok(())
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        &["master", "mode", "mtu", "mac", "linkInContainer", "bcqueuelen"]
+    }
+
+    fn validate_config(&self, config: &PluginConfig) -> Result<(), CniError> {
+        config.typed::<Config>().map(drop)
+    }
+
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
         let config: Config = call.config.typed()?;
         let ipam = call.ipam_add()?;

@@ -8,6 +8,7 @@ mod bandwidth;
 mod bridge;
 mod call;
 mod fastpath;
+mod lint;
 mod macvlan;
 mod options;
 mod passthru;
@@ -18,6 +19,7 @@ use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, CniResult};
 
 pub use call::{Attached, PluginCall};
+pub use lint::Builtin;
 pub use sandbox::Sandbox;
 
 /// The CNI verbs of one plugin type.
@@ -34,6 +36,16 @@ pub trait Plugin: Sync {
 
     /// Refuses a config that cannot work, without touching anything.
     fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError>;
+
+    /// The keys that it reads, beside those of every plugin.
+    fn keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The part of `validate` that needs no kernel, no container and no agent.
+    fn validate_config(&self, _config: &PluginConfig) -> Result<(), CniError> {
+        Ok(())
+    }
 
     /// Attaches.
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError>;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use plexus_cni::config::PluginConfig;
 use plexus_cni::json;
 use plexus_cni::name::check_ifname;
 use plexus_cni::result::Dns;
@@ -16,6 +17,27 @@ const BRIDGE_DEFAULT: &str = "cni0";
 const VLAN_MAX: i64 = 4094;
 /// The largest MTU of a veth, in bytes (ETH_MAX_MTU).
 const MTU_MAX: u32 = 65_535;
+
+/// The keys of [`Keys`], and `mac`.
+pub(super) const KEYS: &[&str] = &[
+    "bridge",
+    "isGateway",
+    "isDefaultGateway",
+    "forceAddress",
+    "ipMasq",
+    "ipMasqBackend",
+    "mtu",
+    "hairpinMode",
+    "promiscMode",
+    "vlan",
+    "vlanTrunk",
+    "preserveDefaultVlan",
+    "macspoofchk",
+    "portIsolation",
+    "enabledad",
+    "disableContainerInterface",
+    "mac",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,8 +128,12 @@ pub(super) enum Vlans {
 impl Config {
     /// Reads and checks the keys; the error names the key.
     pub(super) fn of(call: &PluginCall<'_>) -> Result<Self, CniError> {
-        let keys: Keys = call.config.typed()?;
-        Self::checked(keys, call.requested_mac()?, call.config.ipam_type().is_some())
+        Self::read(call.config, call.requested_mac()?)
+    }
+
+    /// As [`Config::of`], without a call.
+    pub(super) fn read(config: &PluginConfig, mac: Option<[u8; 6]>) -> Result<Self, CniError> {
+        Self::checked(config.typed()?, mac, config.ipam_type().is_some())
     }
 
     fn checked(keys: Keys, mac: Option<[u8; 6]>, has_ipam: bool) -> Result<Self, CniError> {

@@ -42,6 +42,14 @@ impl Plugin for Bridge {
         link::refuse_other_kind(call, &config.bridge)
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        config::KEYS
+    }
+
+    fn validate_config(&self, plugin: &PluginConfig) -> Result<(), CniError> {
+        Config::read(plugin, None).map(drop)
+    }
+
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
         let config = Config::of(call)?;
         let mut undo = Undo::default();
