@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use plexus_deploy::checkout::{chart_dir, flavours};
+use plexus_deploy::checkout::{chart_dir, deploy_dir, flavours};
 use plexus_deploy::manifest::objects;
 use serde_json::Value;
 
@@ -65,6 +65,15 @@ fn a_flavour_says_what_it_is_and_sets_only_keys_that_exist() {
                 assert!(known.get(key).is_some(), "{}: {section}.{key}", path.display());
             }
         }
+    }
+}
+
+#[test]
+fn every_flavour_stands_in_the_documentation() {
+    let page = fs::read_to_string(deploy_dir().join("../docs/deploy.md")).unwrap();
+    for path in flavours().unwrap() {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(page.contains(&format!("| `{name}` ")), "{name}");
     }
 }
 
