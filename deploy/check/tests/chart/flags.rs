@@ -12,13 +12,12 @@ use serde_json::{Value, json};
 use crate::support::{container, daemon_sets, helm, rendered, texts};
 
 /// Flags of features that are about to land; the chart is ready for them.
-const AHEAD: [&str; 9] = [
+const AHEAD: [&str; 8] = [
     "--names=",
     "--bin-dir=/host/",
     "--cni-conf-dir=",
     "--primary-cni=",
     "--conflist-on-exit=",
-    "--metrics",
     "--cni-autoconf-dir=",
     "--readiness-indicator-file=",
     "--replace",

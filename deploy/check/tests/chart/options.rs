@@ -32,6 +32,7 @@ fn every_option_renders_objects_that_follow_their_schema() {
             "image.pullSecrets[0].name=s",
         ],
         &["log.level=debug", "workers=4"],
+        &["metrics.dashboard.enabled=true"],
         &["cni.primaryDir=/run/a", "cni.readinessIndicatorFile=/run/a/ready"],
         &["cni.readinessIndicatorFile=/run/flannel/subnet.env"],
         &["updateStrategy.type=OnDelete", "updateStrategy.rollingUpdate=null"],
