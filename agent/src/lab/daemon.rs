@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plexus_cni::wire::Query;
 
+use super::apiserver::{KubeApi, NODE};
 use super::query::ask;
 use super::{Binaries, Host, LabError};
 
@@ -26,8 +27,8 @@ const LOG_LINES_SHOWN: usize = 20;
 pub struct DaemonSetup {
     /// The binary.
     pub plexusd: PathBuf,
-    /// `--manifests`
-    pub manifests: PathBuf,
+    /// `--manifests`, if given.
+    pub manifests: Option<PathBuf>,
     /// `--state-dir`
     pub state_dir: PathBuf,
     /// `--socket`
@@ -49,7 +50,7 @@ impl DaemonSetup {
     pub fn new(host: &Host, binaries: &Binaries) -> Self {
         Self {
             plexusd: binaries.plexusd(),
-            manifests: host.manifests_dir(),
+            manifests: Some(host.manifests_dir()),
             state_dir: host.state_dir(),
             socket: host.socket(),
             bpffs: host.bpffs(),
@@ -58,6 +59,15 @@ impl DaemonSetup {
             variables: Vec::new(),
             log: host.dir().join("plexusd.log"),
         }
+    }
+
+    /// Pods and networks come from this API server instead of manifests.
+    #[must_use]
+    pub fn of_cluster(mut self, api: &KubeApi) -> Self {
+        self.manifests = None;
+        let kubeconfig = api.kubeconfig().display().to_string();
+        self.arguments.extend(["--kubeconfig".into(), kubeconfig, "--node-name".into(), NODE.into()]);
+        self
     }
 
     /// Starts plexusd in the calling thread's host and waits until it answers.
@@ -74,7 +84,10 @@ impl DaemonSetup {
         // setpriv ties plexusd's life to ours even if we are killed, and then becomes plexusd: the pid is the same.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(&self.plexusd).arg("run");
-        command.arg("--manifests").arg(&self.manifests).arg("--state-dir").arg(&self.state_dir);
+        if let Some(manifests) = &self.manifests {
+            command.arg("--manifests").arg(manifests);
+        }
+        command.arg("--state-dir").arg(&self.state_dir);
         command.arg("--socket").arg(&self.socket).arg("--bpffs").arg(&self.bpffs);
         command.arg("--bin-dir").arg(&self.bin_dir).args(&self.arguments);
         // The log is a file.

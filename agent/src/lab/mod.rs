@@ -13,6 +13,7 @@
 //! the thread starts is on that "machine", and all that is made there (links, netns files, pins) dies with the
 //! namespaces: at the end of the scope, after a panic, and when the process is killed.
 
+pub mod apiserver;
 pub mod binaries;
 pub mod command;
 pub mod daemon;
@@ -29,6 +30,7 @@ pub mod runtime;
 pub mod skip;
 pub mod traffic;
 
+pub use apiserver::KubeApi;
 pub use binaries::Binaries;
 pub use daemon::{DaemonSetup, Plexusd};
 pub use error::LabError;

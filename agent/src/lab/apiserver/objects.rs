@@ -1,0 +1,56 @@
+//! Objects as people write them, and where the API has them.
+
+use serde_json::{Value, json};
+
+use super::super::LabError;
+use super::NODE;
+
+/// The collection that a manifest belongs to, e.g. `/api/v1/namespaces/default/pods`.
+pub(super) fn collection(object: &Value) -> Result<String, LabError> {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    let plural = match kind {
+        "ClusterRole" => "clusterroles",
+        "ClusterRoleBinding" => "clusterrolebindings",
+        "CustomResourceDefinition" => "customresourcedefinitions",
+        "Namespace" => "namespaces",
+        "NetworkAttachmentDefinition" => "network-attachment-definitions",
+        "Pod" => "pods",
+        "ServiceAccount" => "serviceaccounts",
+        _ => {
+            return Err(LabError::Unexpected {
+                what: "a manifest".into(),
+                expected: "a kind that the lab applies".into(),
+                seen: format!("{version} {kind}"),
+            });
+        }
+    };
+    let root = if version.contains('/') { "/apis" } else { "/api" };
+    let namespaced = matches!(kind, "NetworkAttachmentDefinition" | "Pod" | "ServiceAccount");
+    let namespace = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) if namespaced => format!("/namespaces/{namespace}"),
+        None if namespaced => "/namespaces/default".into(),
+        _ => String::new(),
+    };
+    Ok(format!("{root}/{version}{namespace}/{plural}"))
+}
+
+/// A NetworkAttachmentDefinition with this CNI config.
+pub fn network(namespace: &str, name: &str, config: &Value) -> Value {
+    json!({
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"config": config.to_string()},
+    })
+}
+
+/// A pod that is bound to the lab's node, with these annotations.
+pub fn pod(namespace: &str, name: &str, annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"namespace": namespace, "name": name, "annotations": annotations},
+        "spec": {"nodeName": NODE, "containers": [{"name": "main", "image": "none"}]},
+    })
+}
