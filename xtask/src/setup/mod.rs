@@ -6,6 +6,7 @@
 mod bpf_linker;
 mod bpffs;
 mod debian;
+mod go;
 mod helm;
 mod kube_assets;
 mod packages;
