@@ -7,11 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use super::mirror::mirror;
 use super::packages;
 use crate::run;
-
-/// Where every release of Debian is.
-const ARCHIVE: &str = "http://deb.debian.org/debian";
 
 /// A directory with a package list of its own; removed by [`Archive::remove`].
 #[derive(Debug)]
@@ -28,9 +26,10 @@ impl Archive {
         }
         remove_dir(staging)?;
         let kinds: &[&str] = if with_sources { &["deb", "deb-src"] } else { &["deb"] };
+        let mirror = mirror();
         let lines = kinds
             .iter()
-            .map(|kind| format!("{kind} [signed-by={}] {ARCHIVE} {suite} main", packages::DEBIAN_KEYRING));
+            .map(|kind| format!("{kind} [signed-by={}] {mirror} {suite} main", packages::DEBIAN_KEYRING));
         let sources = lines.chain([String::new()]).collect::<Vec<_>>().join("\n");
         fs::create_dir_all(staging.join("lists/partial"))
             .and_then(|()| fs::create_dir_all(staging.join("cache/archives/partial")))

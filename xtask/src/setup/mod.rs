@@ -9,6 +9,7 @@ mod debian;
 mod go;
 mod helm;
 mod kube_assets;
+mod mirror;
 mod packages;
 mod rust_src;
 
