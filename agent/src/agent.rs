@@ -9,6 +9,7 @@ use plexus_cni::{CniError, Code};
 use crate::cluster::{self, ApiServer, Calls, Catalog, Writer};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::devices::Devices;
+use crate::install::conflist::State;
 use crate::locks::Locks;
 use crate::metrics::Requests;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
@@ -41,6 +42,8 @@ pub struct Agent {
     pub publisher: Publisher,
     /// How long calls and plugins take, and how they end.
     pub requests: Requests,
+    /// How it stands with the runtime's config.
+    pub conflist: State,
     /// Held while the spool is served.
     pub replaying: Mutex<()>,
     /// One operation per container.
@@ -87,6 +90,7 @@ impl Agent {
             datapath,
             devices,
             requests: Requests::default(),
+            conflist: State::default(),
             replaying: Mutex::new(()),
             locks: Locks::default(),
             started: Instant::now(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use plexus_cni::json::Object;
 
+use crate::install::args::{Install, RuntimeConfig, Uninstall};
 use crate::settings::{ClusterSettings, Settings, StatusMode};
 
 /// The Plexus node agent: attaches pods to networks and moves, limits and counts their packets.
@@ -23,6 +24,10 @@ pub struct Cli {
 pub enum Command {
     /// Serve the shim's calls until SIGTERM; interfaces and packets outlive the process.
     Run(Box<Run>),
+    /// Put the shim into the container runtime's plugin directory, and end.
+    Install(Install),
+    /// Take the shim out of it again, with the plugins back whose names it had.
+    Uninstall(Uninstall),
 }
 
 /// Options of `plexusd run`.
@@ -80,6 +85,8 @@ pub struct Run {
     /// Cache of the Multus that attached pods on this node before (its `cniDir`).
     #[arg(long, default_value = "/var/lib/cni/multus")]
     multus_cache_dir: PathBuf,
+    #[command(flatten)]
+    conflist: RuntimeConfig,
     /// Threads that do the blocking work; the kernel serialises most of it.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
@@ -118,7 +125,7 @@ impl Run {
 impl From<Run> for Settings {
     fn from(run: Run) -> Self {
         let cluster = run.cluster();
-        Self {
+        let settings = Self {
             cluster,
             status: run.status,
             pod_wait: Duration::from_secs(run.pod_wait_s.into()),
@@ -139,6 +146,8 @@ impl From<Run> for Settings {
             metrics_ports_max: run.metrics_ports_max.into(),
             metrics_multus_names: run.metrics_multus_names,
             meta_overlay: Object::new(),
-        }
+            conflist: None,
+        };
+        Self { conflist: run.conflist.settings(&settings), ..settings }
     }
 }

@@ -13,6 +13,7 @@ pub mod datapath;
 pub mod delegate;
 pub mod devices;
 pub mod fault;
+pub mod install;
 pub mod ipam;
 #[cfg(feature = "lab")]
 pub mod lab;

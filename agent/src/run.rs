@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::Agent;
 use crate::delegate::NoShim;
+use crate::install::conflist;
 use crate::metrics::{self, Node, Page};
 use crate::netlink::Netlink;
 use crate::settings::Settings;
@@ -38,6 +39,9 @@ async fn serve(settings: Settings) -> anyhow::Result<Arc<Agent>> {
     let (agent, pool) = tokio::task::spawn_blocking(move || take_over(settings)).await??;
     let listener = server::listen(&socket)?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let conflist = agent.settings.conflist.as_ref();
+    let follower = conflist.map(|settings| conflist::start(settings, &agent.conflist)).transpose();
+    let follower = follower.context("cannot follow the primary CNI's config")?;
     page.serve(Node::new(Arc::clone(&agent), pool.clone()));
     tracing::info!(socket = %socket.display(), "ready");
     tokio::select! {
@@ -46,6 +50,9 @@ async fn serve(settings: Settings) -> anyhow::Result<Arc<Agent>> {
         _ = interrupt.recv() => {}
     }
     page.stop();
+    if let Some(Err(error)) = follower.map(conflist::Follower::end) {
+        tracing::error!("{error:#}");
+    }
     // The socket goes first: a shim that finds none keeps its DEL instead of waiting for a closed door.
     std::fs::remove_file(&socket).with_context(|| format!("cannot remove {}", socket.display()))?;
     Ok(agent)

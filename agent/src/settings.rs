@@ -8,6 +8,8 @@ use plexus_cni::json::Object;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::install::conflist::ConflistSettings;
+
 /// Everything that plexusd is told at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -39,6 +41,8 @@ pub struct Settings {
     pub device_info_dir: PathBuf,
     /// Multus' cache, for pods that it attached; a config's `cniDir` goes before.
     pub multus_cache_dir: PathBuf,
+    /// The runtime's network config, where plexusd is to make it.
+    pub conflist: Option<ConflistSettings>,
     /// Worker threads.
     pub workers: usize,
     /// Connections served at once; more wait in the socket's backlog.

@@ -5,17 +5,21 @@ use std::process::ExitCode;
 
 use plexus_agent::args::Command;
 use plexus_agent::config::command_line;
+use plexus_agent::install::{install, print, uninstall};
 use plexus_agent::run::run;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let started = command_line(std::env::args_os()).and_then(|(cli, file)| {
-        let Command::Run(options) = cli.command;
-        log(&options.log_level)?;
-        file.log_remarks();
-        Ok(file.complete((*options).into()))
+    let outcome = command_line(std::env::args_os()).and_then(|(cli, file)| match cli.command {
+        Command::Run(options) => {
+            log(&options.log_level)?;
+            file.log_remarks();
+            run(file.complete((*options).into()))
+        }
+        Command::Install(options) => Ok(print(&install(&options.into())?)?),
+        Command::Uninstall(options) => Ok(print(&uninstall(&options.into())?)?),
     });
-    match started.and_then(run) {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // An error of the command line or its file comes before the log.

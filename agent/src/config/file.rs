@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::install::conflist::OnExit;
 use crate::settings::StatusMode;
 
 /// `apiVersion` of the file.
@@ -73,6 +74,35 @@ pub struct AgentConfig {
     /// Cache of the Multus that attached pods on this node before (its `cniDir`). Default `/var/lib/cni/multus`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multus_cache_dir: Option<PathBuf>,
+    /// Directory in which the container runtime looks for network configs: a config that leads to plexusd is written there,
+    /// made from the primary CNI's and kept so. Without, nothing is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cni_conf_dir: Option<PathBuf>,
+    /// Directory in which the primary CNI's config is looked for. Default: `cniConfDir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cni_autoconf_dir: Option<PathBuf>,
+    /// File name of the primary CNI's config. Default: the alphabetically first one that is not ours or Multus'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_cni: Option<String>,
+    /// Name of our config; the runtime reads the alphabetically first one. Default `00-plexus.conflist`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflist_name: Option<String>,
+    /// `cniVersion` in which the runtime is answered. Default: the primary CNI's, but 1.0.0 at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflist_cni_version: Option<String>,
+    /// Name of the network that the runtime sees. Default `multus-cni-network`, Multus' own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_name: Option<String>,
+    /// Take the primary CNI's network name instead. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub override_network_name: Option<bool>,
+    /// File that must exist before our config is written for the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readiness_indicator_file: Option<PathBuf>,
+    /// What becomes of our config when plexusd ends. `keep`: pods that start meanwhile wait for the next plexusd. `remove`:
+    /// they come up with the primary network alone. Default `keep`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflist_on_exit: Option<OnExit>,
     /// Threads that do the blocking work; the kernel serialises most of it. Default 16.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]

@@ -33,6 +33,11 @@ impl Node {
         Self { agent, pool, memory: Mutex::default() }
     }
 
+    /// Why the runtime does not come here yet, if plexusd is to see to that.
+    pub(super) fn conflist_refusal(&self) -> Option<String> {
+        self.agent.conflist.refusal()
+    }
+
     /// The cache, if there is a source of pods and networks.
     pub(super) fn catalog(&self) -> Option<&crate::cluster::Catalog> {
         self.agent.catalog.as_deref()

@@ -115,7 +115,9 @@ async fn healthz(State(page): State<Arc<Page>>) -> &'static str {
 }
 
 async fn readyz(State(page): State<Arc<Page>>) -> Response {
-    let refusal = page.readiness.refusal(page.served.get().and_then(|served| served.node.catalog()));
+    let node = page.served.get().map(|served| &served.node);
+    let refusal = page.readiness.refusal(node.and_then(|node| node.catalog()));
+    let refusal = refusal.or_else(|| node?.conflist_refusal());
     page.count("/readyz", refusal.is_none());
     match refusal {
         None => "ok\n".into_response(),

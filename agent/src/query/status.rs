@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::source::{Source, source};
 use crate::agent::Agent;
+use crate::install::conflist::Stage;
 use crate::takeover::Cache;
 
 /// The agent itself.
@@ -23,6 +24,7 @@ pub(super) struct Status {
     attachments: usize,
     /// Pods that Multus attached and nobody detached yet.
     multus_pods: usize,
+    conflist: Stage,
     ports_used: usize,
     ports_max: u32,
     source: Source,
@@ -43,6 +45,7 @@ pub(super) fn status(agent: &Agent) -> Status {
         multus_pods: Cache::at(&agent.settings.multus_cache_dir)
             .containers(Duration::ZERO)
             .map_or(0, |containers| containers.len()),
+        conflist: agent.conflist.get(),
         ports_used: agent.ports.used(),
         ports_max: agent.settings.ports_max,
         source: source(agent),

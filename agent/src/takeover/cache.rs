@@ -171,7 +171,7 @@ mod tests {
 
     fn recorded() -> (tempfile::TempDir, Cache) {
         let dir = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/multus-recorded");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/multus-recorded/cache");
         fs::create_dir(dir.path().join("results")).unwrap();
         for below in ["", "results"] {
             for entry in fs::read_dir(source.join(below)).unwrap() {

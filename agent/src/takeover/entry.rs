@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_multus_wrote_is_read() {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/multus-recorded");
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/multus-recorded/cache");
         let id = "a0be809e59c27e7cd8f51a3cb972221cb67d907f081baaa579b74fa1e9e6306a";
         let read = |path: String| std::fs::read(path).unwrap();
         let list = delegates(&read(format!("{dir}/{id}"))).unwrap();

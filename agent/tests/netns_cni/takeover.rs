@@ -1,6 +1,6 @@
 //! Pods that Multus attached, and configs that were written for it.
 //!
-//! `tests/data/multus-recorded` is what Multus 4.3 (thick) left for a pod with a bridge and two macvlans.
+//! `tests/data/multus-recorded/cache` is what Multus 4.3 (thick) left for a pod with a bridge and two macvlans.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -63,7 +63,7 @@ fn recorded_pod(node: &Node) -> Pod {
 
 /// Writes the recorded cache; `change` rewrites each file.
 fn cache(change: impl Fn(String) -> String) {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/multus-recorded");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/multus-recorded/cache");
     for below in ["", "results"] {
         let dir = Path::new(CACHE).join(below);
         fs::create_dir_all(&dir).unwrap();

@@ -16,7 +16,7 @@ fn settings(text: &str, arguments: &[&str]) -> anyhow::Result<(Settings, Vec<Str
     let start = ["plexusd", "run", "--config", path.to_str().unwrap()];
     let (cli, file) = command_line(start.iter().chain(arguments).map(OsString::from))?;
     let remarks = file.remarks.clone();
-    let Command::Run(run) = cli.command;
+    let Command::Run(run) = cli.command else { panic!("another command") };
     Ok((file.complete((*run).into()), remarks))
 }
 
@@ -79,6 +79,25 @@ fn multus_daemon_config_is_taken_and_what_does_nothing_is_said() {
             && says("socketDir", "does nothing")
             && says("logLevel", "otherwise")
     );
+}
+
+#[test]
+fn multus_keys_about_the_runtimes_config_are_flags_of_ours() {
+    let mut text = json!({
+        "cniVersion": "0.3.1", "cniConfigDir": "/host/etc/cni/net.d", "multusAutoconfigDir": "/host/etc/cni/net.d",
+        "multusMasterCNI": "10-k.conflist", "overrideNetworkName": true, "readinessindicatorfile": "/run/ready",
+    });
+    let conflist =
+        settings(&text.to_string(), &["--cni-conf-dir=/etc/cni/net.d"]).unwrap().0.conflist.unwrap();
+    assert_eq!(
+        (&*conflist.conf_dir, &*conflist.primary_dir),
+        (Path::new("/etc/cni/net.d"), Path::new("/etc/cni/net.d"))
+    );
+    assert_eq!((conflist.primary.as_deref(), conflist.network_name), (Some("10-k.conflist"), None));
+    assert_eq!(conflist.version.unwrap().as_str(), "0.3.1");
+    assert_eq!(conflist.readiness_indicator.as_deref(), Some(Path::new("/run/ready")));
+    text["multusConfigFile"] = json!("/etc/own.conf");
+    assert!(settings(&text.to_string(), &[]).unwrap().0.conflist.is_none());
 }
 
 #[test]

@@ -74,6 +74,8 @@ fn start(program: &Path, request: &ExecRequest, deadline: Deadline) -> std::io::
     loop {
         tries += 1;
         let started = Command::new(program)
+            // One program may serve many names, and the one kept aside has another.
+            .arg0(program.with_file_name(&request.plugin))
             .envs(request.env.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
