@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Setup,
     /// Build the eBPF object and the binaries into target/bpf and target/plexus/bin
     Build(BuildOptions),
+    /// Pack static programs, deploy/ and documentation into target/plexus/plexus-VERSION-ARCH.tar.gz
+    Package(PackageOptions),
     /// Attach, forward, police, restart and clean up two pods in throw-away network namespaces (root)
     Demo(DemoOptions),
     /// Run the tests, each in a process of its own, and print a closing count (root for bpf and netns)
@@ -61,6 +63,14 @@ impl BuildOptions {
     pub(crate) fn is_dev(&self) -> bool {
         self.dev && !self.release
     }
+}
+
+/// Options of `package`.
+#[derive(Debug, Args)]
+pub(crate) struct PackageOptions {
+    /// Unoptimised agent and tool, quicker to build; for a look at the archive only
+    #[arg(long)]
+    pub(crate) dev: bool,
 }
 
 /// Options of `demo`.

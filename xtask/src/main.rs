@@ -9,6 +9,7 @@ mod demo;
 mod fuzz;
 mod lint;
 mod manifests;
+mod package;
 mod paths;
 mod run;
 mod setup;
@@ -41,6 +42,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Demo(options) => demo::verb(&workspace, &options),
         Verb::Test(options) => Ok(test::verb(&workspace, &options)),
         Verb::Bench(options) => bench::verb(&workspace, &options),
+        Verb::Package(options) => package::verb(&workspace, &options),
         Verb::Lint => lint::verb(&workspace),
         Verb::Manifests => manifests::verb(&workspace),
         Verb::Fuzz(options) => fuzz::verb(&workspace, &options),

@@ -50,3 +50,33 @@ pub(crate) fn binaries(workspace: &Workspace, profile: Profile) -> Result<()> {
     }
     Ok(())
 }
+
+/// Builds programs of the agent without any need of shared libraries and puts them into `directory`.
+///
+/// Only the last step differs from [`binaries`]: the flag reaches the linking of the program, and neither build scripts nor
+/// the libraries, which are shared with every other build.
+pub(crate) fn static_binaries(
+    workspace: &Workspace,
+    profile: Profile,
+    names: &[&str],
+    directory: &Path,
+) -> Result<()> {
+    for name in names {
+        let mut command = run::cargo();
+        command
+            .current_dir(workspace.root())
+            .args(["rustc", "--locked", "--package", "plexus-agent", "--bin", name, "--target-dir"])
+            .arg(workspace.target());
+        let built = match profile {
+            Profile::Release => {
+                command.arg("--release");
+                "release"
+            }
+            Profile::Dev => "debug",
+        };
+        command.args(["--", "-Ctarget-feature=+crt-static"]);
+        run::shown(&format!("build {name} without shared libraries"), &mut command)?;
+        copy_if_changed(&workspace.target().join(built).join(name), &directory.join(name))?;
+    }
+    Ok(())
+}
