@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
+use plexus_agent::lab::manifests::write_network;
 use plexus_cni::Code;
 use plexus_cni::env::Command;
 use serde_json::{Value, json};
 
 use crate::support::plugin::PASS_ON;
-use crate::support::{Node, failed, macvlan, succeeded, with};
+use crate::support::{Node, failed, macvlan, meta, succeeded, with};
 
 /// A runtime's config with the default network in a file, as Multus generates it.
 fn clustered(node: &Node) -> Value {
@@ -77,4 +78,30 @@ fn an_add_waits_for_the_readiness_indicator_and_status_and_del_do_not() {
     fs::remove_file(&indicator).unwrap();
     succeeded(&node.del(&pod, "eth0", &config));
     node.assert_clean(&[&pod]);
+}
+
+#[test]
+fn keys_of_multus_daemon_config_go_before_the_runtimes_on_every_call() {
+    let Some(node) = Node::start_with(|setup| {
+        let path = setup.log.with_file_name("daemon-config.json");
+        let config = json!({"chrootDir": "/hostroot", "namespaceIsolation": true, "globalNamespaces": "shared", "logLevel": "verbose"});
+        fs::write(&path, config.to_string()).unwrap();
+        setup.arguments.extend(["--config".to_owned(), path.display().to_string()]);
+    }) else {
+        return;
+    };
+    let manifests = node.host.manifests_dir();
+    for namespace in ["foreign", "shared"] {
+        write_network(&manifests, namespace, "net", &with(macvlan(), "name", json!("net"))).unwrap();
+    }
+    let config = with(meta(with(macvlan(), "name", json!("cluster"))), "namespaceIsolation", json!(false));
+    let refused = node.known_pod("a", "foreign/net");
+    let text = failed(&node.add(&refused, "eth0", &config), Code::NotAuthorized);
+    assert!(text.contains("default/a") && text.contains("foreign/net") && text.contains("shared"), "{text}");
+    let allowed = node.known_pod("b", "shared/net");
+    succeeded(&node.add(&allowed, "eth0", &config));
+    succeeded(&node.del(&allowed, "eth0", &config));
+    let log = fs::read_to_string(node.host.dir().join("plexusd.log")).unwrap();
+    assert!(log.contains("chrootDir") && log.contains("does nothing"), "{log}");
+    node.assert_clean(&[&refused, &allowed]);
 }

@@ -104,7 +104,11 @@ pub const KEYS: &[Key] = &[
         Effect::Ignored,
         "Multus removes that directory when it starts; plexusd listens on `--socket`, so that both can be there during a change",
     ),
-    node("metricsPort", Effect::Changed, "the page is served on that port, by plexusd's own names"),
+    node(
+        "metricsPort",
+        Effect::Changed,
+        "the page is served on that port, by plexusd's own names; `--metrics-multus-names` adds Multus' one",
+    ),
     node("enablePprof", Effect::Ignored, "there is no Go runtime to profile"),
     node(
         "connectionLimit",
