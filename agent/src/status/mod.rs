@@ -13,6 +13,7 @@ mod mail;
 mod pending;
 mod write;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ use crate::settings::StatusMode;
 const WAIT: Duration = Duration::from_secs(10);
 /// How long ADDs leave the status to the background after nobody answered.
 const SILENCE: Duration = Duration::from_secs(15);
+/// Pause before a thread that panicked goes on.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Publishes, where there is somewhere to publish to.
 #[derive(Default)]
@@ -65,12 +68,9 @@ impl Publisher {
             return Ok(());
         };
         let (owner, to) = (Arc::clone(agent), Arc::clone(&writer));
-        std::thread::Builder::new()
-            .name("status".into())
-            .spawn(move || pending::run(&owner, &catalog, &*to))?;
+        for_ever("status", move || pending::run(&owner, &catalog, &*to))?;
         let owner = Arc::clone(agent);
-        let send = move || mail::run(&owner.publisher.mail, &*writer);
-        std::thread::Builder::new().name("events".into()).spawn(send).map(drop)
+        for_ever("events", move || mail::run(&owner.publisher.mail, &*writer))
     }
 
     /// Writes the network-status of a pod whose attachments are all in `record`.
@@ -136,6 +136,19 @@ impl Publisher {
     pub fn waiting(&self) -> usize {
         self.pending.len()
     }
+}
+
+/// A thread whose work starts again if it ends by a panic: nobody would notice that it is missing.
+fn for_ever(name: &'static str, work: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    let repeat = move || {
+        loop {
+            if catch_unwind(AssertUnwindSafe(&work)).is_err() {
+                tracing::error!(thread = name, "it panicked; this is a defect of plexusd, please report it");
+            }
+            std::thread::sleep(RESTART_PAUSE);
+        }
+    };
+    std::thread::Builder::new().name(name.into()).spawn(repeat).map(drop)
 }
 
 #[cfg(test)]

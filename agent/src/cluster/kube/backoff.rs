@@ -12,6 +12,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct Backoff {
     failures: u32,
+    rolls: u32,
     random: RandomState,
 }
 
@@ -20,9 +21,15 @@ impl Backoff {
     pub(super) fn next(&mut self) -> Duration {
         let whole = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
+        whole / 2 + whole / 2 * self.chance(1000) / 1000
+    }
+
+    /// A number below `bound`.
+    pub(super) fn chance(&mut self, bound: u32) -> u32 {
+        self.rolls = self.rolls.wrapping_add(1);
         // The hasher's keys are random for each process, which is all the chance that is needed here.
-        let dice = self.random.hash_one(self.failures) % 1000;
-        whole / 2 + whole / 2 * u32::try_from(dice).unwrap_or_default() / 1000
+        let dice = self.random.hash_one(self.rolls) % u64::from(bound.max(1));
+        u32::try_from(dice).unwrap_or_default()
     }
 
     /// What was tried has worked.

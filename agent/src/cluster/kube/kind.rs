@@ -14,6 +14,11 @@ pub(super) trait Kind: Object + Clone + DeserializeOwned {
     /// Objects asked for at once; a page is held in memory as text.
     const PAGE: u32;
 
+    /// Whether the first list may come from the API server's own cache. A selector on a field makes it read all objects
+    /// of the cluster otherwise, for each node that starts. Such a list may be a little old, which the watch mends, and
+    /// comes as one page.
+    const FIRST_FROM_CACHE: bool;
+
     /// The path of all objects, or of those of one namespace.
     fn path(namespace: Option<&str>) -> String;
 
@@ -28,6 +33,7 @@ impl Kind for Pod {
     const RESOURCE: &str = "pods";
     // Pods are large: 10 to 30 KB each.
     const PAGE: u32 = 100;
+    const FIRST_FROM_CACHE: bool = true;
 
     fn path(namespace: Option<&str>) -> String {
         below("/api/v1", namespace, Self::RESOURCE)
@@ -45,6 +51,7 @@ impl Kind for Pod {
 impl Kind for NetworkAttachmentDefinition {
     const RESOURCE: &str = "network-attachment-definitions";
     const PAGE: u32 = 500;
+    const FIRST_FROM_CACHE: bool = false;
 
     fn path(namespace: Option<&str>) -> String {
         below("/apis/k8s.cni.cncf.io/v1", namespace, Self::RESOURCE)

@@ -16,6 +16,7 @@ mod write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use plexus_cni::nad::NetworkAttachmentDefinition;
@@ -27,6 +28,9 @@ pub use error::{ApiError, ApiErrorKind};
 
 use self::session::{Connect, Session};
 use super::{Calls, Catalog, Reader};
+
+/// Pause before a task that panicked starts again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts to follow the cluster into `catalog`; returns as soon as the credentials are read, and does not wait for the
 /// API server. `kubeconfig` is absent inside a cluster.
@@ -74,9 +78,24 @@ fn start_with(
 /// Starts both watches.
 fn follow(api: &ApiServer, catalog: &Arc<Catalog>) {
     let of_this_node = format!("spec.nodeName={}", api.node_name);
-    let session = || Arc::clone(&api.session);
-    tokio::spawn(watch::follow::<Pod>(session(), Arc::clone(catalog), Some(of_this_node)));
-    tokio::spawn(watch::follow::<NetworkAttachmentDefinition>(session(), Arc::clone(catalog), None));
+    let (pods, networks) = (Arc::clone(&api.session), Arc::clone(&api.session));
+    let (pods_into, networks_into) = (Arc::clone(catalog), Arc::clone(catalog));
+    tokio::spawn(for_ever(move || {
+        watch::follow::<Pod>(Arc::clone(&pods), Arc::clone(&pods_into), Some(of_this_node.clone()))
+    }));
+    tokio::spawn(for_ever(move || {
+        watch::follow::<NetworkAttachmentDefinition>(Arc::clone(&networks), Arc::clone(&networks_into), None)
+    }));
+}
+
+/// Starts a task again if it ends by a panic: a cache that nobody feeds would look like a quiet cluster.
+async fn for_ever<F: Future<Output = ()> + Send + 'static>(task: impl Fn() -> F) {
+    loop {
+        if let Err(error) = tokio::spawn(task()).await {
+            tracing::error!(%error, "following the cluster ended; this is a defect of plexusd, please report it");
+        }
+        tokio::time::sleep(RESTART_PAUSE).await;
+    }
 }
 
 #[cfg(test)]

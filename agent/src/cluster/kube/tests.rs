@@ -51,6 +51,8 @@ fn a_list_comes_in_pages_and_the_watch_goes_on_from_it() {
     has_names(&stage, &["b", "c"]);
     eventually("a watch from the bookmark", || stage.asked(&["/pods", "resourceVersion=12"]) == 1);
     assert!(stage.catalog.is_synced());
+    assert_eq!(stage.asked(&["/pods?", "resourceVersion=0"]), 1, "the first page, from the server's cache");
+    assert_eq!(stage.asked(&["/pods?", "continue=next", "resourceVersion=0"]), 0);
     let listed = Call { verb: "list", resource: "pods", code: 200 };
     assert!(stage.calls.all().contains(&(listed, 2)));
 }
@@ -91,6 +93,8 @@ fn a_version_that_is_too_old_means_reading_everything_again() {
             })
         });
         eventually("a second list", || stage.catalog.pods_feed.state().lists == 2);
+        assert_eq!(stage.asked(&["/pods?", "resourceVersion=0"]), 1, "the first list");
+        assert_eq!(stage.asked(&["/pods?", "limit=100"]), 1, "the second list is a fresh one");
         eventually("a watch from it", || stage.asked(&["/pods", "resourceVersion=5"]) == 1);
         has_names(&stage, &["a"]);
     }

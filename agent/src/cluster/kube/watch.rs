@@ -29,7 +29,9 @@ const PAGES_MAX: usize = 1000;
 const BEGIN_WAIT: Duration = Duration::from_secs(45);
 /// The server ends each watch after this time. A connection that died without a word is noticed then.
 const WATCH_S: u32 = 120;
-/// How much later than [`WATCH_S`] the client ends it.
+/// That time differs by up to this much, so that nodes which began together do not stay together.
+const WATCH_SPREAD_S: u32 = 60;
+/// How much later the client ends it.
 const WATCH_GRACE: Duration = Duration::from_secs(10);
 /// A watch that is ended sooner than this, having said nothing, has failed.
 const SHORT: Duration = Duration::from_secs(1);
@@ -61,7 +63,7 @@ impl<T: Kind> Follower<'_, T> {
     /// One list, if there is no version to go on from, and one watch.
     async fn round(&self, version: &mut Option<String>, backoff: &mut Backoff) -> Result<(), ApiError> {
         if version.is_none() {
-            *version = Some(self.list().await?);
+            *version = Some(self.list(T::FIRST_FROM_CACHE && !self.feed.state().is_synced).await?);
             backoff.reset();
         }
         let outcome = self.watch(version, backoff).await;
@@ -76,11 +78,13 @@ impl<T: Kind> Follower<'_, T> {
     }
 
     /// Reads everything, page by page, and replaces what the cache has; the version to watch from.
-    async fn list(&self) -> Result<String, ApiError> {
+    async fn list(&self, from_cache: bool) -> Result<String, ApiError> {
         let target = Target { verb: "list", resource: T::RESOURCE };
         let mut params = ListParams {
             field_selector: self.selector.clone(),
-            limit: Some(T::PAGE),
+            // The server's cache gives no pages, and the client library leaves the version out where there is a limit.
+            limit: (!from_cache).then_some(T::PAGE),
+            resource_version: from_cache.then(|| "0".to_owned()),
             ..ListParams::default()
         };
         let mut objects = Vec::new();
@@ -90,6 +94,8 @@ impl<T: Kind> Follower<'_, T> {
             // One more than there is a place for, so that the store says aloud that it is full.
             let room = (T::OBJECTS_MAX + 1).saturating_sub(objects.len());
             objects.extend(page.items.unwrap_or_default().into_iter().take(room));
+            // The token holds the version.
+            params.resource_version = None;
             params.continue_token = page.metadata.more.filter(|token| !token.is_empty());
             if params.continue_token.is_some() {
                 continue;
@@ -107,9 +113,10 @@ impl<T: Kind> Follower<'_, T> {
     /// Watches until the server ends it; `version` follows what was seen.
     async fn watch(&self, version: &mut Option<String>, backoff: &mut Backoff) -> Result<(), ApiError> {
         let target = Target { verb: "watch", resource: T::RESOURCE };
+        let length_s = WATCH_S + backoff.chance(WATCH_SPREAD_S);
         let params = WatchParams {
             field_selector: self.selector.clone(),
-            timeout: Some(WATCH_S),
+            timeout: Some(length_s),
             ..WatchParams::default()
         };
         let begun = Instant::now();
@@ -120,7 +127,7 @@ impl<T: Kind> Follower<'_, T> {
         let stream = tokio::time::timeout(BEGIN_WAIT, client.request_events::<T>(request)).await;
         let mut events = Box::pin(self.session.judge(target, stream).await?);
         self.feed.heard();
-        let idle = Duration::from_secs(WATCH_S.into()) + WATCH_GRACE;
+        let idle = Duration::from_secs(length_s.into()) + WATCH_GRACE;
         let mut is_silent = true;
         loop {
             let event = match tokio::time::timeout(idle, events.next()).await {
