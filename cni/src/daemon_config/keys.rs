@@ -128,6 +128,10 @@ pub const KEYS: &[Key] = &[
     ),
     node("multusAutoconfigDir", Effect::Honoured, "where the primary network's config is looked for"),
     node("multusMasterCNI", Effect::Honoured, "file name of the primary network's config"),
-    node("forceCNIVersion", Effect::Honoured, "results of the primary network in this cniVersion"),
+    node(
+        "forceCNIVersion",
+        Effect::Ignored,
+        "each network is asked in its own cniVersion and its result converted, so no file has to be rewritten",
+    ),
     node("overrideNetworkName", Effect::Honoured, "the written config has the primary network's name"),
 ];
