@@ -215,6 +215,18 @@ mod tests {
     }
 
     #[test]
+    fn c140_a_list_can_switch_check_and_gc_off() {
+        let switched_off = |text: &str| {
+            let list = NetworkConfigList::parse(text, None, None).unwrap();
+            (list.disable_check, list.disable_gc)
+        };
+        let list =
+            |keys: &str| format!(r#"{{"cniVersion":"1.1.0","name":"n",{keys}"plugins":[{{"type":"t"}}]}}"#);
+        assert_eq!(switched_off(&list("")), (false, false));
+        assert_eq!(switched_off(&list(r#""disableCheck":true,"disableGC":"true","#)), (true, true));
+    }
+
+    #[test]
     fn plugins_from_files_follow_the_inline_ones() {
         let mut document = json!({"cniVersion": "1.1.0", "name": "n"}).as_object().unwrap().clone();
         assert!(NetworkConfigList::from_object(document.clone(), None, None).is_err());
