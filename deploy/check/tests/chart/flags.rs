@@ -11,35 +11,12 @@ use serde_json::{Value, json};
 
 use crate::support::{container, daemon_sets, helm, rendered, texts};
 
-/// Flags of features that are about to land; the chart is ready for them.
-const AHEAD: [&str; 8] = [
-    "--names=",
-    "--bin-dir=/host/",
-    "--cni-conf-dir=",
-    "--primary-cni=",
-    "--conflist-on-exit=",
-    "--cni-autoconf-dir=",
-    "--readiness-indicator-file=",
-    "--replace",
-];
-
 /// Flags whose values are paths that the shim on the node uses, not plexusd.
 const OF_THE_NODE: [&str; 1] = ["--bin-dir"];
 
 fn parse(arguments: &[&str]) {
-    let command = Cli::command();
-    let verb = command.find_subcommand(arguments[0]);
-    let is_known = |argument: &&str| {
-        let flag = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
-        verb.is_some_and(|verb| verb.get_arguments().any(|known| known.get_long() == Some(flag)))
-    };
-    let (known, ahead): (Vec<&str>, Vec<&str>) = arguments[1..].iter().copied().partition(is_known);
-    for argument in ahead {
-        assert!(AHEAD.iter().any(|flag| argument.starts_with(flag)), "plexusd has no flag {argument}");
-    }
-    let Some(verb) = verb else { return };
-    if let Err(error) = Cli::try_parse_from([&["plexusd", verb.get_name()], &known[..]].concat()) {
-        panic!("plexusd refuses {known:?}: {error}");
+    if let Err(error) = Cli::try_parse_from([&["plexusd"], arguments].concat()) {
+        panic!("plexusd refuses {arguments:?}: {error}");
     }
 }
 
