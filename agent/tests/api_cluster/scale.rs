@@ -15,6 +15,9 @@ const NETWORKS_MADE: usize = 5_000;
 const PODS_MADE: usize = 500;
 /// Most that plexusd may have resident, in KiB.
 const RESIDENT_KIB_MAX: u64 = 60_000;
+/// Before each ADD: what follows the one before it (its events, a status in the background, the API server's own work on the
+/// same processors) is over by then.
+const REST: Duration = Duration::from_millis(50);
 /// ADDs of each arm in each comparison.
 const ROUNDS: usize = 40;
 /// Comparisons.
@@ -72,7 +75,9 @@ fn compare(node: &Node, standalone: &Standalone, first: usize) -> String {
     let earlier = node.calls_since(0).len();
     let (mut here, mut there) = (Vec::new(), Vec::new());
     for pod in &pods[1..] {
+        std::thread::sleep(REST);
         here.push(timed(|| drop(node.added(pod, &meta()))));
+        std::thread::sleep(REST);
         there.push(standalone.attach());
     }
     let reads =

@@ -24,8 +24,12 @@ fn every_instruction_of_the_image_is_a_known_one() {
         assert!(known.contains(&&*instruction), "{instruction} {arguments}");
         if ["ENTRYPOINT", "CMD"].contains(&&*instruction) {
             let list = arguments.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            let list = list.unwrap_or_else(|| panic!("{instruction} needs a shell, which is not there: {arguments}"));
-            assert!(list.split(',').all(|word| word.trim().len() > 2 && word.trim().starts_with('"')), "{list}");
+            let list = list
+                .unwrap_or_else(|| panic!("{instruction} needs a shell, which is not there: {arguments}"));
+            assert!(
+                list.split(',').all(|word| word.trim().len() > 2 && word.trim().starts_with('"')),
+                "{list}"
+            );
         }
     }
 }
