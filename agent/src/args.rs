@@ -104,6 +104,13 @@ pub struct Run {
     metrics_multus_names: bool,
 }
 
+/// The node's name: as it was set, else as Multus was told, else the host's. The kubelet names the node by its host, in lower
+/// case, unless told otherwise.
+fn node_name(own: Option<&str>, multus: Option<&str>, host: &str) -> String {
+    let named = [own, multus].into_iter().flatten().find(|name| !name.is_empty());
+    named.map_or_else(|| host.to_lowercase(), str::to_owned)
+}
+
 impl Run {
     /// The API server that is meant: the kubeconfig's, or that of the cluster in whose pod we run.
     fn cluster(&self) -> Option<ClusterSettings> {
@@ -111,13 +118,11 @@ impl Run {
         if self.kubeconfig.is_none() && !is_inside {
             return None;
         }
-        let named = || std::env::var("MULTUS_NODE_NAME").ok().filter(|name| !name.is_empty());
-        // The kubelet names the node by its host, in lower case, unless told otherwise.
-        let host = || nix::unistd::gethostname().unwrap_or_default().to_string_lossy().to_lowercase();
-        let node_name = self.node_name.clone().filter(|name| !name.is_empty());
+        let multus = std::env::var("MULTUS_NODE_NAME").ok();
+        let host = nix::unistd::gethostname().unwrap_or_default();
         Some(ClusterSettings {
             kubeconfig: self.kubeconfig.clone(),
-            node_name: node_name.or_else(named).unwrap_or_else(host),
+            node_name: node_name(self.node_name.as_deref(), multus.as_deref(), &host.to_string_lossy()),
         })
     }
 }
@@ -149,5 +154,17 @@ impl From<Run> for Settings {
             conflist: None,
         };
         Self { conflist: run.conflist.settings(&settings), ..settings }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nodes_name_is_ours_then_that_of_multus_then_the_hosts() {
+        assert_eq!(node_name(Some("a"), Some("b"), "C"), "a");
+        assert_eq!(node_name(Some(""), Some("b"), "C"), "b");
+        assert_eq!(node_name(None, Some(""), "C"), "c");
     }
 }

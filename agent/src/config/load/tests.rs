@@ -69,10 +69,15 @@ fn multus_daemon_config_is_taken_and_what_does_nothing_is_said() {
     let text = json!({
         "chrootDir": "/hostroot", "cniVersion": "0.3.1", "logLevel": "debug", "namespaceIsolation": true,
         "connectionLimit": 100, "socketDir": "/host/run/multus/", "multusConfigFile": "auto",
+        "metricsPort": 9091, "cniDir": "/var/lib/cni/m",
     });
     let (settings, remarks) = settings(&text.to_string(), &[]).unwrap();
-    assert_eq!(Value::Object(settings.meta_overlay), json!({"namespaceIsolation": true}));
+    assert_eq!(
+        Value::Object(settings.meta_overlay),
+        json!({"namespaceIsolation": true, "cniDir": "/var/lib/cni/m"})
+    );
     assert_eq!(settings.connection_limit, 100);
+    assert_eq!(settings.metrics.map(|address| address.to_string()).as_deref(), Some("0.0.0.0:9091"));
     let says = |key: &str, what: &str| remarks.iter().any(|line| line.contains(key) && line.contains(what));
     assert!(
         says("chrootDir", "does nothing")
