@@ -123,6 +123,7 @@ fn attach(
         match chain.add(port) {
             Ok(made) => {
                 record.attachments[index].result = Some(made.result.to_value(attachment.cni_version()));
+                record.attachments[index].notes = made.notes;
                 if let Some(port) = made.port {
                     record.set_port(index, port);
                 }

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::{Request, device};
 use crate::delegate::ExecCall;
 use crate::fault;
-use crate::plugin::{Plugin, PluginCall, Sandbox, native};
-use crate::record::{Attachment, Owner, PortRecord};
+use crate::plugin::{Memory, Plugin, PluginCall, Sandbox, chosen, native};
+use crate::record::{Attachment, Notes, Owner, PortRecord};
 
 /// The key under which GC gets the attachments that the runtime still knows.
 const VALID_ATTACHMENTS: &str = "cni.dev/valid-attachments";
@@ -28,12 +28,14 @@ pub(super) struct Chain<'a> {
     args: CniArgs,
     is_taken_over: bool,
     is_unclean: Cell<bool>,
+    memory: Memory<'a>,
 }
 
 /// What a chain's ADD made.
 pub(super) struct Made {
     pub(super) result: CniResult,
     pub(super) port: Option<PortRecord>,
+    pub(super) notes: Notes,
 }
 
 impl<'a> Chain<'a> {
@@ -49,7 +51,8 @@ impl<'a> Chain<'a> {
             NetworkConfigList::from_object(attachment.config.clone(), Some(&attachment.network), version)?;
         let args = CniArgs::parse(&attachment.args)?;
         let (is_taken_over, is_unclean) = (false, Cell::new(false));
-        Ok(Self { request, container_id, attachment, sandbox, list, args, is_taken_over, is_unclean })
+        let memory = Memory::of(request.agent, container_id, attachment);
+        Ok(Self { request, container_id, attachment, sandbox, list, args, is_taken_over, is_unclean, memory })
     }
 
     /// The chain of an attachment that the reference plugins made: a plugin of ours acts only where it undoes all of it.
@@ -76,9 +79,9 @@ impl<'a> Chain<'a> {
 
     /// Refuses what cannot work, before anything is touched.
     pub(super) fn validate(&self) -> Result<(), CniError> {
-        for plugin in &self.list.plugins {
+        for (index, plugin) in self.list.plugins.iter().enumerate() {
             let config = self.config(plugin, None);
-            let call = self.call(&config, None, None);
+            let call = self.call(index, &config, None, None);
             call.check_options()?;
             if let Some(native) = self.native(plugin) {
                 if native.creates_interface() && self.request.sandbox.is_some() {
@@ -93,10 +96,10 @@ impl<'a> Chain<'a> {
     /// Runs the chain forward; on failure undoes it in reverse and reports every error.
     pub(super) fn add(&self, port: Option<PortRecord>) -> Result<Made, CniError> {
         device::prepare(self.request, self.attachment);
-        let mut made = Made { result: CniResult::default(), port };
+        let mut made = Made { result: CniResult::default(), port, notes: Notes::default() };
         let mut previous = self.given_result()?;
         for (index, plugin) in self.list.plugins.iter().enumerate() {
-            let adding = || self.add_one(plugin, previous.as_ref(), made.port.as_ref());
+            let adding = || self.add_one(index, plugin, previous.as_ref(), made.port.as_ref());
             match self.timed("ADD", plugin, adding) {
                 Ok((result, port)) => {
                     previous = Some(result);
@@ -107,18 +110,20 @@ impl<'a> Chain<'a> {
             }
         }
         made.result = previous.unwrap_or_default();
+        made.notes = self.memory.notes();
         Ok(made)
     }
 
     fn add_one(
         &self,
+        index: usize,
         plugin: &PluginConfig,
         previous: Option<&CniResult>,
         port: Option<&PortRecord>,
     ) -> Result<(CniResult, Option<PortRecord>), CniError> {
         let config = self.config(plugin, previous);
         if let Some(native) = self.native(plugin) {
-            let attached = native.add(&self.call(&config, previous, port))?;
+            let attached = native.add(&self.call(index, &config, previous, port))?;
             return Ok((attached.result, attached.port));
         }
         let printed = self.exec("ADD", plugin, &config.0)?;
@@ -166,13 +171,13 @@ impl<'a> Chain<'a> {
         port: Option<&PortRecord>,
     ) -> Result<(), CniError> {
         let mut first = Ok(());
-        for plugin in plugins.iter().rev() {
+        for (index, plugin) in plugins.iter().enumerate().rev() {
             let config = self.config(plugin, result);
             let outcome = self.timed("DEL", plugin, || match self.native(plugin) {
-                Some(native) => native.del(&self.call(&config, result, port)),
+                Some(native) => native.del(&self.call(index, &config, result, port)),
                 None => match self.exec("DEL", plugin, &config.0) {
                     Err(error) if self.is_taken_over && error.code == Code::PluginMissing => {
-                        self.del_without_binary(plugin, &config, result, error)
+                        self.del_without_binary(index, &config, result, error)
                     }
                     outcome => outcome.map(drop),
                 },
@@ -188,23 +193,23 @@ impl<'a> Chain<'a> {
     /// queueing of its own may remain.
     fn del_without_binary(
         &self,
-        plugin: &PluginConfig,
+        index: usize,
         config: &PluginConfig,
         result: Option<&CniResult>,
         error: CniError,
     ) -> Result<(), CniError> {
-        let Some(native) = native(plugin.plugin_type()) else { return Err(error) };
+        let Some(native) = native(config.plugin_type()) else { return Err(error) };
         tracing::warn!(network = self.list.name, %error, "the plugin that made this is not installed: ours removes links and leases only");
-        native.del(&self.call(config, result, None))
+        native.del(&self.call(index, config, result, None))
     }
 
     /// Compares the kernel with the final result, plugin by plugin; the first difference is the answer (C129). A foreign
     /// plugin is asked only what its network's version knows, in all verbs.
     pub(super) fn check(&self, result: &CniResult, port: Option<&PortRecord>) -> Result<(), CniError> {
-        for plugin in &self.list.plugins {
+        for (index, plugin) in self.list.plugins.iter().enumerate() {
             let config = self.config(plugin, Some(result));
             self.timed("CHECK", plugin, || match self.native(plugin) {
-                Some(native) => native.check(&self.call(&config, Some(result), port), result),
+                Some(native) => native.check(&self.call(index, &config, Some(result), port), result),
                 None if self.list.version < Version::V0_4_0 => Ok(()),
                 None => self.exec("CHECK", plugin, &config.0).map(drop),
             })?;
@@ -214,10 +219,10 @@ impl<'a> Chain<'a> {
 
     /// Asks every plugin whether an ADD could be served.
     pub(super) fn status(&self) -> Result<(), CniError> {
-        for plugin in &self.list.plugins {
+        for (index, plugin) in self.list.plugins.iter().enumerate() {
             let config = self.config(plugin, None);
             self.timed("STATUS", plugin, || match self.native(plugin) {
-                Some(native) => native.status(&self.call(&config, None, None)),
+                Some(native) => native.status(&self.call(index, &config, None, None)),
                 None if self.list.version < Version::V1_1_0 => Ok(()),
                 None => self.exec("STATUS", plugin, &config.0).map(drop),
             })?;
@@ -233,11 +238,11 @@ impl<'a> Chain<'a> {
         let listed: Vec<Value> =
             valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
         let mut first = Ok(());
-        for plugin in &self.list.plugins {
+        for (index, plugin) in self.list.plugins.iter().enumerate() {
             let mut config = self.config(plugin, None);
             config.0.insert(VALID_ATTACHMENTS.into(), listed.clone().into());
             let outcome = self.timed("GC", plugin, || match self.native(plugin) {
-                Some(native) => native.gc(&self.call(&config, None, None), valid),
+                Some(native) => native.gc(&self.call(index, &config, None, None), valid),
                 None if self.list.version < Version::V1_1_0 => Ok(()),
                 None => self.exec("GC", plugin, &config.0).map(drop),
             });
@@ -268,7 +273,6 @@ impl<'a> Chain<'a> {
             // The binary of that name may be our own shim: never execute it.
             return native(plugin.plugin_type());
         }
-        let chosen = |plugin: &PluginConfig| native(plugin.plugin_type()).filter(|_| !plugin.wants_exec());
         if self.is_taken_over {
             return chosen(plugin).filter(|native| native.undoes_reference(plugin));
         }
@@ -307,6 +311,7 @@ impl<'a> Chain<'a> {
 
     fn call<'b>(
         &'b self,
+        position: usize,
         config: &'b PluginConfig,
         prev_result: Option<&'b CniResult>,
         port: Option<&'b PortRecord>,
@@ -326,6 +331,8 @@ impl<'a> Chain<'a> {
             port,
             prev_result,
             delegates: self.request.delegates,
+            position,
+            memory: &self.memory,
             is_unclean: &self.is_unclean,
         }
     }

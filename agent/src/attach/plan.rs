@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use plexus_cni::authorize::Lookup;
-use plexus_cni::config::{NetworkConfigList, PluginConfig};
+use plexus_cni::config::NetworkConfigList;
 use plexus_cni::default_route::DefaultRoutePlan;
 use plexus_cni::devices::PodDevices;
 use plexus_cni::json::Object;
@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use super::{Request, device};
 use crate::cluster::{Found, Patience, PodId, chain_files, network_file};
-use crate::plugin::{Plugin, native};
-use crate::record::{Attachment, Owner, PodRef, Record};
+use crate::plugin::{Plugin, chosen, native};
+use crate::record::{Attachment, Notes, Owner, PodRef, Record};
 
 /// The attachments of a call, and what happens to the default routes of each.
 pub(super) struct Planned {
@@ -171,14 +171,14 @@ fn of_meta(request: &Request<'_>, config: &MetaConfig, mut planned: PlannedAttac
         port_id: None,
         result: None,
         port: None,
+        notes: Notes::default(),
         status: Vec::new(),
     }
 }
 
 /// Whether a native plugin of the chain makes the interface.
 fn makes_interface(network: &NetworkConfigList) -> bool {
-    let native = |plugin: &PluginConfig| native(plugin.plugin_type()).filter(|_| !plugin.wants_exec());
-    network.plugins.iter().filter_map(native).any(Plugin::creates_interface)
+    network.plugins.iter().filter_map(chosen).any(Plugin::creates_interface)
 }
 
 /// The network as a conflist, with what planning merged into its plugins.
@@ -218,6 +218,7 @@ pub(super) fn single(request: &Request<'_>) -> Result<Attachment, CniError> {
         owns_port: native.creates_interface(),
         result: None,
         port: None,
+        notes: Notes::default(),
         status: Vec::<Value>::new(),
     })
 }

@@ -20,7 +20,7 @@ use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockT
 use plexus_cni::{CniError, Code};
 
 pub use dad::DadState;
-pub use link::{Link, LinkPlan, MacvlanMode};
+pub use link::{Link, LinkPlan, MacvlanMode, MovePlan};
 
 use self::exchange::Exchange;
 use crate::fault;

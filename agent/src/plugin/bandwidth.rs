@@ -130,13 +130,9 @@ impl Plugin for Bandwidth {
             CniError::new(Code::InvalidConfig, "bandwidth: prevResult is missing")
                 .because("it is a chained plugin; put it after the plugin that makes the interface")
         })?;
-        let mut port = call.port.cloned().ok_or_else(|| {
-            CniError::new(Code::UnsupportedField, format!("bandwidth: type \"bandwidth\" on interface {}", call.ifname))
-                .because(
-                    "the interface was made by a plugin outside Plexus; add \"plexus\": {\"exec\": true} to use the \
-                     bandwidth binary",
-                )
-        })?;
+        let Some(mut port) = call.port.cloned() else {
+            return without_port(call, result);
+        };
         (port.ingress, port.egress) = (limits.ingress(), limits.egress());
         call.agent.datapath.set_policers(
             port.id,
@@ -148,6 +144,9 @@ impl Plugin for Bandwidth {
 
     fn check(&self, call: &PluginCall<'_>, _result: &CniResult) -> Result<(), CniError> {
         let limits = Limits::of(call)?;
+        if call.port.is_none() && call.port_id.is_some() {
+            return Ok(());
+        }
         let is_set =
             call.port.is_some_and(|port| (port.ingress, port.egress) == (limits.ingress(), limits.egress()));
         if !is_set {
@@ -170,4 +169,21 @@ impl Plugin for Bandwidth {
     fn gc(&self, _call: &PluginCall<'_>, _valid: &[(String, String)]) -> Result<(), CniError> {
         Ok(())
     }
+}
+
+/// An interface of ours without a port, such as a device that belongs to a driver in user space, cannot be limited: the
+/// pod starts, and is told. Somebody else's interface is refused.
+fn without_port(call: &PluginCall<'_>, result: CniResult) -> Result<Attached, CniError> {
+    if call.port_id.is_none() {
+        return Err(CniError::new(
+            Code::UnsupportedField,
+            format!("bandwidth: type \"bandwidth\" on interface {}", call.ifname),
+        )
+        .because(
+            "the interface was made by a plugin outside Plexus; add \"plexus\": {\"exec\": true} to use the bandwidth \
+             binary",
+        ));
+    }
+    call.lacks("no bandwidth limit: the kernel does not see this device's packets");
+    Ok(Attached { result, port: None })
 }

@@ -9,7 +9,7 @@ use plexus_cni::config::PluginConfig;
 use plexus_cni::json::{self, Object};
 use plexus_cni::{CniError, CniResult, Code};
 
-use super::Sandbox;
+use super::{Memory, Sandbox};
 use crate::agent::Agent;
 use crate::delegate::Delegates;
 use crate::netlink::{Link, Netlink};
@@ -46,6 +46,10 @@ pub struct PluginCall<'a> {
     pub prev_result: Option<&'a CniResult>,
     /// Executes foreign plugins.
     pub delegates: &'a dyn Delegates,
+    /// The plugin's place in its chain, from 0.
+    pub position: usize,
+    /// What the chain's plugins wrote down of what they found.
+    pub memory: &'a Memory<'a>,
     /// Set when something could not be undone: the record then stays, for the DEL that follows.
     pub is_unclean: &'a Cell<bool>,
 }

@@ -15,7 +15,7 @@ use plexus_cni::{CniError, CniResult, Code};
 use serde::Deserialize;
 
 use super::call::format_mac;
-use super::{Attached, Plugin, PluginCall};
+use super::{Attached, Plugin, PluginCall, interface};
 use crate::datapath::{NetworkSpec, XdpChoice};
 use crate::ipam::IpamResult;
 use crate::netlink::{Link, LinkPlan};
@@ -150,10 +150,6 @@ fn uplink(call: &PluginCall<'_>, config: &Config) -> Result<Option<Link>, CniErr
     })
 }
 
-fn port_id(call: &PluginCall<'_>) -> Result<u32, CniError> {
-    call.port_id.ok_or_else(|| CniError::new(Code::Internal, "no port is reserved for the interface"))
-}
-
 /// The pod's hardware address: the one asked for, else one that follows from container, network and interface, so
 /// that a DEL after a crash knows it too.
 fn mac(call: &PluginCall<'_>) -> Result<[u8; 6], CniError> {
@@ -172,7 +168,7 @@ fn host_name(port: u32) -> String {
 }
 
 fn attach(call: &PluginCall<'_>, config: &Config, ipam: IpamResult) -> Result<Attached, CniError> {
-    let (id, mac) = (port_id(call)?, mac(call)?);
+    let (id, mac) = (call.reserved_port()?, mac(call)?);
     let uplink = uplink(call, config)?;
     let uplink_mtu = uplink.as_ref().map(|uplink| uplink.mtu);
     let mtu = Some(config.mtu).filter(|mtu| *mtu != 0).or(uplink_mtu);
@@ -239,30 +235,9 @@ fn result(
     link: &Link,
     (host_name, host_mac): (String, [u8; 6]),
 ) -> Result<CniResult, CniError> {
-    let host = Interface {
-        name: host_name,
-        mac: Some(format_mac(host_mac)),
-        mtu: Some(link.mtu),
-        ..Interface::default()
-    };
-    let pod = Interface {
-        name: call.ifname.to_owned(),
-        mac: Some(format_mac(link.mac)),
-        mtu: Some(link.mtu),
-        sandbox: Some(call.sandbox()?.id.path.clone()),
-        ..Interface::default()
-    };
-    let ips = ipam.ips.into_iter().map(|mut ip| {
-        ip.interface = Some(1);
-        ip
-    });
-    Ok(CniResult {
-        interfaces: vec![host, pod],
-        ips: ips.collect(),
-        routes: ipam.routes,
-        dns: if config.dns.0.is_empty() { ipam.dns } else { config.dns.clone() },
-        ..CniResult::default()
-    })
+    let host = Interface { name: host_name, mac: Some(format_mac(host_mac)), ..interface::interface(link) };
+    let interfaces = vec![host, call.container_interface(link)?];
+    Ok(interface::result(interfaces, 1, ipam, config.dns.clone()))
 }
 
 /// Removes port, link, station and, with its last member, the network; every step is tried, the first error told.

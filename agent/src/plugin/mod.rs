@@ -8,18 +8,23 @@ mod bandwidth;
 mod bridge;
 mod call;
 mod fastpath;
+mod interface;
 mod lint;
 mod macvlan;
+mod memory;
 mod options;
+mod parent;
 mod passthru;
 mod port;
 mod sandbox;
+mod undo;
 
 use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, CniResult};
 
 pub use call::{Attached, PluginCall};
 pub use lint::Builtin;
+pub use memory::Memory;
 pub use sandbox::Sandbox;
 
 /// The CNI verbs of one plugin type.
@@ -31,6 +36,11 @@ pub trait Plugin: Sync {
 
     /// Whether it acts on the port of the chain's interface, so that another's interface is no place for it.
     fn needs_port(&self) -> bool {
+        true
+    }
+
+    /// Whether it can do all that this config asks for; else the binary of its type is executed.
+    fn serves(&self, _config: &PluginConfig) -> bool {
         true
     }
 
@@ -80,4 +90,9 @@ pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
         "passthru" => Some(&passthru::Passthru),
         _ => None,
     }
+}
+
+/// The native plugin that serves this config, unless it wants the binary or asks for what only the binary can do.
+pub fn chosen(config: &PluginConfig) -> Option<&'static dyn Plugin> {
+    native(config.plugin_type()).filter(|native| native.serves(config) && !config.wants_exec())
 }

@@ -9,6 +9,7 @@ mod ports;
 mod store;
 mod sync;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use plexus_cni::devices::Device;
@@ -126,11 +127,19 @@ pub struct Attachment {
     /// Its device, and what is said of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceRecord>,
+    /// What its plugins wrote down.
+    #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    pub notes: Notes,
     /// Its elements of network-status, for an attachment of the meta-plugin.
     pub status: Vec<Value>,
 }
 
 impl Attachment {
+    /// Whether `other` is the same attachment of the same container, whatever state either is in.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.owner, &self.network, &self.ifname) == (&other.owner, &other.network, &other.ifname)
+    }
+
     /// Whether every step of its ADD was done.
     pub fn is_complete(&self) -> bool {
         self.result.is_some()
@@ -152,6 +161,24 @@ impl Attachment {
             .into_iter()
             .find(|version| version.as_str() == self.cni_version)
             .unwrap_or(Version::NEWEST)
+    }
+}
+
+/// What an attachment's plugins wrote down.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notes {
+    /// What was there before, by `<position in the chain>:<plugin type>`.
+    #[serde(default)]
+    pub saved: BTreeMap<String, Value>,
+    /// What the interface does not get, in sentences.
+    #[serde(default)]
+    pub lacks: Vec<String>,
+}
+
+impl Notes {
+    fn is_empty(&self) -> bool {
+        self.saved.is_empty() && self.lacks.is_empty()
     }
 }
 

@@ -9,7 +9,7 @@ use plexus_cni::json::Object;
 
 use super::cache::Container;
 use super::entry::{Delegate, Entry};
-use crate::record::{Attachment, DeviceRecord, Owner};
+use crate::record::{Attachment, DeviceRecord, Notes, Owner};
 
 /// What the DEL itself says: it stands in where the cache has nothing.
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ fn attachment(
         path: given.path.clone(),
         port_id: None,
         owns_port: false,
+        notes: Notes::default(),
         result: entry.and_then(|entry| entry.result.clone()),
         port: None,
         status: Vec::new(),

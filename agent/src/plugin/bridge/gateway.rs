@@ -7,11 +7,11 @@ use plexus_cni::result::Route;
 use plexus_cni::{CniError, Code};
 
 use super::config::Config;
-use super::undo::Undo;
 use super::{link, sysctl, vlan};
 use crate::ipam::IpamResult;
 use crate::netlink::Link;
 use crate::plugin::PluginCall;
+use crate::plugin::undo::Undo;
 
 /// Addresses that the host has on the bridge, or in the access VLAN.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use plexus_abi::PORT_IFINDEX_BASE;
 use plexus_cni::{CniError, Code};
 
 use super::config::{Config, Vlans};
-use super::undo::Undo;
 use super::{config, sysctl, vlan};
 use crate::netlink::{Link, LinkPlan};
 use crate::plugin::PluginCall;
+use crate::plugin::undo::Undo;
 
 /// How long a new port may take until traffic passes it; the reference plugin waits as long.
 const RUNNING_WAIT: Duration = Duration::from_millis(2_550);
@@ -100,7 +100,7 @@ fn ensure_bridge<'a>(
         None => make_bridge(call, config, undo)?,
     };
     if config.promisc_mode && !bridge.is_promiscuous {
-        call.host.set_promiscuous(bridge.index)?;
+        call.host.set_promiscuous(bridge.index, true)?;
     }
     sysctl::ignore_router_advertisements(&config.bridge);
     if !bridge.is_up {

@@ -12,19 +12,17 @@ mod gateway;
 mod link;
 mod rules;
 mod sysctl;
-mod undo;
 mod vlan;
 
 use plexus_cni::config::PluginConfig;
-use plexus_cni::result::{Interface, IpConfig};
+use plexus_cni::result::IpConfig;
 use plexus_cni::{CniError, CniResult, Code};
 
 use self::config::Config;
 use self::gateway::Gateways;
 use self::link::Veth;
-use self::undo::Undo;
-use super::call::format_mac;
-use super::{Attached, Plugin, PluginCall};
+use super::undo::Undo;
+use super::{Attached, Plugin, PluginCall, interface};
 use crate::ipam::IpamResult;
 use crate::netlink::Link;
 use crate::record::{PortKind, PortRecord};
@@ -114,11 +112,8 @@ fn attach<'a>(
 }
 
 fn port(call: &PluginCall<'_>, veth: &Veth, ips: &[IpConfig]) -> Result<PortRecord, CniError> {
-    let id = call
-        .port_id
-        .ok_or_else(|| CniError::new(Code::Internal, "bridge: no port was reserved for the interface"))?;
     Ok(PortRecord {
-        id,
+        id: call.reserved_port()?,
         kind: PortKind::HostTap,
         ifindex: veth.host.index,
         mac: veth.container.mac,
@@ -140,24 +135,8 @@ fn result(
 ) -> Result<CniResult, CniError> {
     // The bridge takes another hardware address with its first port.
     let bridge = link::existing_bridge(call, &config.bridge)?.unwrap_or_else(|| veth.bridge.clone());
-    let mut interfaces = vec![interface(&bridge), interface(&veth.host), interface(&veth.container)];
+    let mut interfaces = [&bridge, &veth.host, &veth.container].map(interface::interface).to_vec();
     interfaces[CONTAINER_INTERFACE].sandbox = Some(call.sandbox()?.id.path.clone());
-    interfaces.extend(vlan_interface.map(interface));
-    let ips = ipam.ips.into_iter().map(|ip| IpConfig { interface: Some(CONTAINER_INTERFACE), ..ip });
-    Ok(CniResult {
-        interfaces,
-        ips: ips.collect(),
-        routes: ipam.routes,
-        dns: if config.dns.0.is_empty() { ipam.dns } else { config.dns.clone() },
-        ..CniResult::default()
-    })
-}
-
-fn interface(link: &Link) -> Interface {
-    Interface {
-        name: link.name.clone(),
-        mac: Some(format_mac(link.mac)),
-        mtu: Some(link.mtu),
-        ..Interface::default()
-    }
+    interfaces.extend(vlan_interface.map(interface::interface));
+    Ok(interface::result(interfaces, CONTAINER_INTERFACE, ipam, config.dns.clone()))
 }

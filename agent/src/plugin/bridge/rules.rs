@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::config::Config;
 use super::link;
-use super::undo::Undo;
 use crate::nft::{Masquerade, SpoofCheck};
 use crate::plugin::PluginCall;
+use crate::plugin::undo::Undo;
 
 /// Drops frames of the container with another source hardware address.
 pub(super) fn check_source<'a>(

@@ -4,9 +4,9 @@ use plexus_cni::{CniError, Code};
 
 use super::config::{Config, Vlans};
 use super::link;
-use super::undo::Undo;
 use crate::netlink::{Link, LinkPlan};
 use crate::plugin::PluginCall;
+use crate::plugin::undo::Undo;
 
 /// Puts a port into the config's VLANs.
 pub(super) fn join(call: &PluginCall<'_>, config: &Config, port: u32) -> Result<(), CniError> {

@@ -1,0 +1,81 @@
+//! New links, each directly in its final namespace.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoBridge, InfoData, InfoKind, InfoMacVlan, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
+};
+
+use super::MacvlanMode;
+use crate::netlink::{Netlink, NetlinkError};
+
+/// What every new link is told, whatever its kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinkPlan<'a> {
+    /// Name in the target namespace.
+    pub name: &'a str,
+    /// Index in the target namespace; `None` lets the kernel choose.
+    pub index: Option<u32>,
+    /// Hardware address; `None` lets the kernel choose.
+    pub mac: Option<[u8; 6]>,
+    /// MTU in bytes; `None` keeps the kind's default.
+    pub mtu: Option<u32>,
+    /// The namespace it is created in; `None` is the socket's.
+    pub netns: Option<BorrowedFd<'a>>,
+}
+
+impl LinkPlan<'_> {
+    fn message(&self, kind: InfoKind, data: Option<InfoData>) -> LinkMessage {
+        let mut message = self.bare();
+        let mut info = vec![LinkInfo::Kind(kind)];
+        info.extend(data.map(LinkInfo::Data));
+        message.attributes.push(LinkAttribute::LinkInfo(info));
+        message
+    }
+
+    fn bare(&self) -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = self.index.unwrap_or_default();
+        message.attributes.push(LinkAttribute::IfName(self.name.to_owned()));
+        message.attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+        message.attributes.extend(self.mtu.map(LinkAttribute::Mtu));
+        message.attributes.extend(self.netns.map(|netns| LinkAttribute::NetNsFd(netns.as_raw_fd())));
+        message
+    }
+}
+
+impl Netlink {
+    /// Creates a macvlan on `parent` directly in its final namespace.
+    pub fn add_macvlan(
+        &self,
+        plan: &LinkPlan<'_>,
+        parent: u32,
+        mode: MacvlanMode,
+        broadcast_queue_len: Option<u32>,
+    ) -> Result<(), NetlinkError> {
+        let mut data = vec![InfoMacVlan::Mode(mode.into())];
+        data.extend(broadcast_queue_len.map(InfoMacVlan::BcQueueLen));
+        let mut message = plan.message(InfoKind::MacVlan, Some(InfoData::MacVlan(data)));
+        message.attributes.push(LinkAttribute::Link(parent));
+        self.create(message, || format!("create macvlan {} on link {parent}", plan.name))
+    }
+
+    /// Creates a veth pair, each end directly in its final namespace.
+    pub fn add_veth(&self, host: &LinkPlan<'_>, peer: &LinkPlan<'_>) -> Result<(), NetlinkError> {
+        let data = InfoData::Veth(InfoVeth::Peer(peer.bare()));
+        let message = host.message(InfoKind::Veth, Some(data));
+        self.create(message, || format!("create the veth pair {} and {}", host.name, peer.name))
+    }
+
+    /// Creates a bridge.
+    pub fn add_bridge(&self, plan: &LinkPlan<'_>, vlan_filtering: bool) -> Result<(), NetlinkError> {
+        let data = vlan_filtering.then(|| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
+        self.create(plan.message(InfoKind::Bridge, data), || format!("create bridge {}", plan.name))
+    }
+
+    fn create(&self, message: LinkMessage, what: impl FnOnce() -> String) -> Result<(), NetlinkError> {
+        self.acknowledged(what, RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+}
