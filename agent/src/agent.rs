@@ -67,6 +67,7 @@ impl Agent {
         let datapath = Datapath::open(&DatapathOptions {
             bpffs: settings.bpffs.clone(),
             max_ports: settings.ports_max,
+            ..DatapathOptions::default()
         })?;
         let api_calls = Arc::new(Calls::default());
         let Source { catalog, api } = Source::open(&settings, &api_calls)?;

@@ -198,7 +198,7 @@ fn removing_everything_leaves_no_pin() {
 fn a_directory_that_is_no_bpf_file_system_is_refused() {
     let Some(_rig) = Rig::new("a_directory_that_is_no_bpf_file_system_is_refused") else { return };
     let dir = tempfile::tempdir().expect("directory");
-    let options = DatapathOptions { bpffs: dir.path().into(), max_ports: 16 };
+    let options = DatapathOptions { bpffs: dir.path().into(), max_ports: 16, ..DatapathOptions::default() };
     let error = Datapath::open(&options).err().expect("refused").to_string();
     assert!(error.contains("mount -t bpf"), "{error}");
 }

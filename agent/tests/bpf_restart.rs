@@ -79,7 +79,7 @@ fn a_new_generation_takes_over_without_losing_a_packet() {
     let before = old.counters(1).expect("counters").tx_packets;
     drop(old);
     let upgrade = |max_ports| {
-        let options = DatapathOptions { bpffs: world.rig.bpffs(), max_ports };
+        let options = DatapathOptions { bpffs: world.rig.bpffs(), max_ports, ..DatapathOptions::default() };
         let new = Datapath::open(&options).expect("open");
         assert!(new.ports().expect("ports").is_empty(), "records fill the new maps");
         world.populate(&new);
@@ -124,7 +124,9 @@ fn a_restart_needs_no_way_into_a_tapped_pod() {
     rig.open().add_port(&tap(1, &pod, PortKind::PodTap)).expect("port");
     outside.reaches(&pod, pod.v4());
     for max_ports in [MAX_PORTS, 2 * MAX_PORTS] {
-        let datapath = Datapath::open(&DatapathOptions { bpffs: rig.bpffs(), max_ports }).expect("open");
+        let datapath =
+            Datapath::open(&DatapathOptions { bpffs: rig.bpffs(), max_ports, ..DatapathOptions::default() })
+                .expect("open");
         let spec = PortSpec { socket: None, ..tap(1, &pod, PortKind::PodTap) };
         datapath.restore_port(&spec).expect("restore");
         datapath.finish_migration().expect("finish");

@@ -8,11 +8,12 @@ use std::{
 };
 
 use bpf_rig::{
-    Rig, ip,
+    Rig, frames, ip,
+    kernel::{Kernel, TC_DROP, TCX_NEXT},
     pod::{Machine, PORT, tap},
 };
 use plexus_abi::port_ifindex;
-use plexus_agent::datapath::{Datapath, PolicerSpec, PortKind, PortSpec};
+use plexus_agent::datapath::{Datapath, Guard, PolicerSpec, PortKind, PortSpec};
 
 /// Bytes of a UDP datagram over IPv4 on Ethernet, without its payload.
 const OVERHEAD: usize = 14 + 20 + 8;
@@ -90,6 +91,49 @@ fn a_policer_holds_back_a_macvlan_pod() {
     let counters = datapath.counters(1).expect("counters");
     assert!(counters.drops["policed-from-pod"] >= 10, "{counters:?}");
     assert!(counters.tx_bytes <= 11 * 1042, "{counters:?}");
+}
+
+#[test]
+fn a_guarded_tap_drops_what_a_pod_sends_under_another_address() {
+    let Some(rig) = Rig::new("a_guarded_tap_drops_what_a_pod_sends_under_another_address") else { return };
+    let outside = Machine::behind(9, "parent", 0);
+    let pod = Machine::on_macvlan(1, "parent", port_ifindex(1));
+    let datapath = rig.open();
+    let guard = Guard { mac: true, ip: true };
+    datapath.add_port(&PortSpec { guard, ..tap(1, &pod, PortKind::PodTap) }).expect("port");
+    pod.reaches(&outside, outside.v4());
+    outside.reaches(&pod, pod.v6());
+    let honest = datapath.counters(1).expect("counters");
+    assert_eq!(honest.drops["spoofed-ip"], 0, "{honest:?}");
+    pod.inside(|| {
+        ip("addr add 10.9.0.66/32 dev eth0");
+        let socket = UdpSocket::bind("10.9.0.66:0").expect("bind");
+        for _ in 0..3 {
+            // The kernel takes a dropped packet for a full queue.
+            socket.send_to(b"spoofed", (outside.v4(), PORT)).unwrap_or_default();
+        }
+    });
+    let counters = datapath.counters(1).expect("counters");
+    assert_eq!((counters.drops["spoofed-ip"], counters.tx_packets), (3, honest.tx_packets), "{counters:?}");
+    pod.inside(|| ip("link set eth0 address 02:00:00:00:00:66"));
+    pod.send(outside.v4(), "from another station");
+    let counters = datapath.counters(1).expect("counters");
+    assert!(counters.drops["spoofed-mac"] > 0, "{counters:?}");
+}
+
+#[test]
+fn a_guarded_tap_drops_tags_behind_which_nobody_would_look() {
+    let Some(rig) = Rig::new("a_guarded_tap_drops_tags_behind_which_nobody_would_look") else { return };
+    let pod = Machine::behind(1, "pod1", port_ifindex(1));
+    let datapath = rig.open();
+    let guard = Guard { mac: true, ip: false };
+    datapath.add_port(&PortSpec { guard, ..tap(1, &pod, PortKind::HostTap) }).expect("port");
+    let kernel = Kernel::load(&rig);
+    let frame = frames::ethernet([2, 0, 0, 0, 0, 9], pod.mac, 0x88b5, &[7; 50]);
+    assert_eq!(kernel.tc("tap_tx", port_ifindex(1), &frame).0, TCX_NEXT);
+    let tagged = frames::tagged(&frame, 0x8100, 5);
+    assert_eq!(kernel.tc("tap_tx", port_ifindex(1), &tagged).0, TC_DROP);
+    assert_eq!(datapath.counters(1).expect("counters").drops["tagged"], 1);
 }
 
 #[test]

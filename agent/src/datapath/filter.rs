@@ -1,4 +1,4 @@
-//! Gates on the devices of ports, as classic tc filters.
+//! Gates on the devices of ports, and on uplinks where the kernel has no tcx, as classic tc filters.
 //!
 //! Not tcx: attaching a tcx link waits for an RCU grace period under the RTNL lock, 8 to 14 ms each on the machine
 //! where this was measured, against 0.1 ms for a filter, and every pod start would pay it (`tcx_entry_sync` in
@@ -18,6 +18,7 @@ use super::netlink::{ACK, CREATE, Conversation, EXCLUSIVE, REQUEST, Request, att
 const RTM_NEWQDISC: u16 = 36;
 const RTM_DELQDISC: u16 = 37;
 const RTM_NEWTFILTER: u16 = 44;
+const RTM_DELTFILTER: u16 = 45;
 const RTM_GETTFILTER: u16 = 46;
 const TC_H_CLSACT: u32 = 0xffff_fff1;
 const CLSACT_HANDLE: u32 = 0xffff_0000;
@@ -31,8 +32,7 @@ const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
 const ETH_P_ALL: u16 = 3;
 const TC_HEADER_BYTES: usize = 20;
 
-/// The one filter of ours on a side of a device: replacing it is atomic.
-const PRIORITY: u32 = 1;
+/// The one filter of ours in a place: replacing it is atomic.
 const HANDLE: u32 = 1;
 
 /// A side of a device; the numbers are the filters' parents.
@@ -43,6 +43,23 @@ pub(super) enum Side {
     Ingress = 0xffff_fff2,
     /// What is sent by the device.
     Egress = 0xffff_fff3,
+}
+
+/// Where our one filter stands on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    side: Side,
+    priority: u16,
+}
+
+impl Place {
+    /// An uplink belongs to the host, where others may have filters of their own, usually of low numbers.
+    pub(super) const OF_UPLINK: Self = Self { side: Side::Ingress, priority: 7768 };
+
+    /// A port's device is ours: first in line.
+    pub(super) const fn of_port(side: Side) -> Self {
+        Self { side, priority: 1 }
+    }
 }
 
 /// Filters in the network namespace where the value was made.
@@ -71,8 +88,8 @@ impl Filters {
         }
     }
 
-    /// Puts a program on a side of a prepared device, or replaces the one there without losing a packet.
-    pub(super) fn set(&self, ifindex: u32, side: Side, name: &str, program: RawFd) -> io::Result<()> {
+    /// Puts a program in its place on a prepared device, or replaces the one there without losing a packet.
+    pub(super) fn set(&self, ifindex: u32, place: Place, name: &str, program: RawFd) -> io::Result<()> {
         let mut text = name.as_bytes().to_vec();
         text.push(0);
         let options: [(u16, &[u8]); 3] = [
@@ -80,21 +97,30 @@ impl Filters {
             (TCA_BPF_NAME, &text),
             (TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes()),
         ];
-        let request = Request::new(RTM_NEWTFILTER, REQUEST | ACK | CREATE, &filter_header(ifindex, side))
+        let request = Request::new(RTM_NEWTFILTER, REQUEST | ACK | CREATE, &filter_header(ifindex, place))
             .attribute(TCA_KIND, b"bpf\0")
             .nested(TCA_OPTIONS, &options);
         self.kernel.ask(request).map(|_| ())
     }
 
-    /// The kernel's tag of the program that our filter on a side runs: a hash of its instructions.
-    pub(super) fn tag(&self, ifindex: u32, side: Side) -> io::Result<u64> {
-        let request = Request::new(RTM_GETTFILTER, REQUEST, &filter_header(ifindex, side));
+    /// The kernel's tag of the program that our filter in a place runs: a hash of its instructions.
+    pub(super) fn tag(&self, ifindex: u32, place: Place) -> io::Result<u64> {
+        let request = Request::new(RTM_GETTFILTER, REQUEST, &filter_header(ifindex, place));
         let answer = self.kernel.ask(request.attribute(TCA_KIND, b"bpf\0"))?;
         let attributes = answer.get(TC_HEADER_BYTES..).unwrap_or_default();
         let tag = attribute(attributes, TCA_OPTIONS).and_then(|options| attribute(options, TCA_BPF_TAG));
         // The kernel shows the tag's bytes; program information reads them as a number in the same order.
         let tag = tag.and_then(|tag| tag.try_into().ok()).map(u64::from_be_bytes);
         tag.ok_or_else(|| io::Error::other("the filter there is no eBPF program"))
+    }
+
+    /// Removes our filter in a place and leaves those of others; one that is not there, or a device that is gone, is fine.
+    pub(super) fn remove(&self, ifindex: u32, place: Place) -> io::Result<()> {
+        let request = Request::new(RTM_DELTFILTER, REQUEST | ACK, &filter_header(ifindex, place));
+        match self.kernel.ask(request.attribute(TCA_KIND, b"bpf\0")) {
+            Err(error) if !is_gone(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Removes every filter of a device; one that is not there, or a device that is gone, is fine.
@@ -111,8 +137,9 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EINVAL))
 }
 
-fn filter_header(ifindex: u32, side: Side) -> [u8; TC_HEADER_BYTES] {
-    header(ifindex, HANDLE, side as u32, PRIORITY << 16 | u32::from(ETH_P_ALL.to_be()))
+fn filter_header(ifindex: u32, place: Place) -> [u8; TC_HEADER_BYTES] {
+    let info = u32::from(place.priority) << 16 | u32::from(ETH_P_ALL.to_be());
+    header(ifindex, HANDLE, place.side as u32, info)
 }
 
 /// `struct tcmsg`.

@@ -2,9 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_TAP_RX, PROGRAM_TAP_TX};
+use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK};
 
-use super::filter::Side;
+use super::filter::{Place, Side};
 
 /// A program together with its place on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,29 +19,29 @@ pub enum Hook {
     PodTapTx,
     /// To a macvlan pod: tc ingress of the device in the pod.
     PodTapRx,
-    /// From outside: tcx ingress of an uplink.
+    /// From outside: tc ingress of an uplink; a tcx link, or a gate where the kernel has no tcx.
     UplinkTc,
     /// From outside: XDP of an uplink.
     UplinkXdp,
 }
 
-/// What stands on a port's device, and which program it leads to.
+/// What stands on a device, and which program it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gate {
     /// Name of the program on the device.
     pub(super) program: &'static str,
-    /// Side of the device.
-    pub(super) side: Side,
+    /// Where on the device.
+    pub(super) place: Place,
     /// Slot of the program behind it.
     pub(super) slot: u32,
 }
 
 impl Hook {
-    /// The hooks of uplinks; their programs are links with pins.
+    /// The hooks of uplinks; their programs are links with pins, except behind a gate.
     pub(super) const UPLINK: [Self; 2] = [Self::UplinkTc, Self::UplinkXdp];
 
     /// One hook for each gate program.
-    pub(super) const GATES: [Self; 3] = [Self::Port, Self::PodTapTx, Self::PodTapRx];
+    pub(super) const GATES: [Self; 4] = [Self::Port, Self::PodTapTx, Self::PodTapRx, Self::UplinkTc];
 
     /// Name of the program that does the work.
     pub const fn program(self) -> &'static str {
@@ -67,17 +67,18 @@ impl Hook {
         }
     }
 
-    /// The gate of a port's hook; uplinks have none.
+    /// The gate of a hook; XDP has none.
     pub(super) const fn gate(self) -> Option<Gate> {
-        let (program, side, slot) = match self {
-            Self::Port => ("port_gate", Side::Ingress, PROGRAM_FROM_POD),
-            Self::HostTapTx => ("tap_tx_gate", Side::Ingress, PROGRAM_TAP_TX),
-            Self::PodTapTx => ("tap_tx_gate", Side::Egress, PROGRAM_TAP_TX),
-            Self::HostTapRx => ("tap_rx_gate", Side::Egress, PROGRAM_TAP_RX),
-            Self::PodTapRx => ("tap_rx_gate", Side::Ingress, PROGRAM_TAP_RX),
-            Self::UplinkTc | Self::UplinkXdp => return None,
+        let (program, place, slot) = match self {
+            Self::Port => ("port_gate", Place::of_port(Side::Ingress), PROGRAM_FROM_POD),
+            Self::HostTapTx => ("tap_tx_gate", Place::of_port(Side::Ingress), PROGRAM_TAP_TX),
+            Self::PodTapTx => ("tap_tx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_TX),
+            Self::HostTapRx => ("tap_rx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_RX),
+            Self::PodTapRx => ("tap_rx_gate", Place::of_port(Side::Ingress), PROGRAM_TAP_RX),
+            Self::UplinkTc => ("uplink_gate", Place::OF_UPLINK, PROGRAM_UPLINK),
+            Self::UplinkXdp => return None,
         };
-        Some(Gate { program, side, slot })
+        Some(Gate { program, place, slot })
     }
 }
 

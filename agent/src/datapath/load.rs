@@ -56,7 +56,6 @@ impl Programs {
                 programs.load_classifier(gate.program)?;
             }
         }
-        programs.load_classifier(Hook::UplinkTc.program())?;
         let program = Hook::UplinkXdp.program();
         let result = programs.xdp(Hook::UplinkXdp)?.load();
         result.map_err(|source| DatapathError::Program { program, source: source.into() })?;

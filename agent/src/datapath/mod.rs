@@ -35,6 +35,7 @@ mod ports;
 mod spec;
 mod state;
 mod sys;
+mod uplink_gate;
 mod xdp_features;
 
 use std::{
@@ -68,6 +69,8 @@ struct Inner {
     maps: Maps,
     pins: Pins,
     max_ports: u32,
+    /// Whether uplinks get tcx links; otherwise gates.
+    has_tcx: bool,
     /// Links that an older generation's programs still serve.
     pending: BTreeSet<LinkName>,
     /// Why an uplink has no XDP.
@@ -101,6 +104,7 @@ impl Datapath {
             maps,
             pins,
             max_ports,
+            has_tcx: options.tcx,
             pending: BTreeSet::new(),
             xdp_refusals: BTreeMap::new(),
         };
@@ -185,6 +189,9 @@ impl Datapath {
         let mut inner = self.lock();
         for id in inner.ports()? {
             inner.remove_port(id)?;
+        }
+        for ifindex in inner.gated_uplinks()? {
+            inner.ungate_uplink(ifindex)?;
         }
         inner.pins.remove_all()
     }

@@ -110,7 +110,7 @@ impl Inner {
         }
     }
 
-    /// tcx must work; XDP is faster where it fits, and its absence is remembered with the reason.
+    /// tc must work; XDP is faster where it fits, and its absence is remembered with the reason.
     fn attach_uplink(&mut self, ifindex: u32, flags: u16) -> Result<()> {
         let tc = LinkName { ifindex, hook: Hook::UplinkTc };
         self.ensure_uplink(tc, ifindex)?;
@@ -134,6 +134,9 @@ impl Inner {
     }
 
     fn ensure_uplink(&mut self, name: LinkName, ifindex: u32) -> Result<()> {
+        if name.hook == Hook::UplinkTc && !self.has_tcx {
+            return self.gate_uplink(ifindex);
+        }
         if links::ensure(&mut self.programs, &self.pins, name, ifindex)? == Running::Old {
             self.pending.insert(name);
         }
@@ -155,11 +158,12 @@ impl Inner {
         for hook in Hook::UPLINK {
             self.pins.remove_link(LinkName { ifindex, hook })?;
         }
-        Ok(())
+        if self.has_tcx { Ok(()) } else { self.ungate_uplink(ifindex) }
     }
 
     pub(super) fn release_unused_uplinks(&mut self) -> Result<()> {
-        self.pins.links()?.into_iter().try_for_each(|name| self.release_uplink(name.ifindex))
+        self.pins.links()?.into_iter().try_for_each(|name| self.release_uplink(name.ifindex))?;
+        self.gated_uplinks()?.into_iter().try_for_each(|ifindex| self.release_uplink(ifindex))
     }
 
     pub(super) fn networks(&self) -> Result<Vec<NetworkState>> {
@@ -177,17 +181,20 @@ impl Inner {
         if let Some(ifindex) = uplink {
             for hook in [Hook::UplinkXdp, Hook::UplinkTc] {
                 let name = LinkName { ifindex, hook };
-                let mut state = HookState::of_uplink(&self.programs, &self.pins, name);
+                let mut state = match hook {
+                    Hook::UplinkTc if !self.has_tcx => self.uplink_gate_state(ifindex),
+                    _ => HookState::of_uplink(&self.programs, &self.pins, name),
+                };
                 if hook == Hook::UplinkXdp
                     && let Some(refusal) = self.xdp_refusal(ifindex, config.flags)
                 {
-                    state.reason = Some(format!("{refusal}; tcx does its work"));
+                    state.reason = Some(format!("{refusal}; tc does its work"));
                 }
                 hooks.push(state);
             }
             if config.vlan == 0 && !shows_untagged(ifindex) {
                 notes.push(format!(
-                    "untagged frames go by tcx: ifindex {ifindex} takes VLAN tags out of frames, so XDP cannot tell \
+                    "untagged frames go by tc: ifindex {ifindex} takes VLAN tags out of frames, so XDP cannot tell \
                      them apart; `ethtool -K DEVICE rxvlan off` makes them go by XDP"
                 ));
             }

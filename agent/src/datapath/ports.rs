@@ -115,7 +115,7 @@ impl Inner {
             let Some(gate) = hook.gate() else { continue };
             let program = self.programs.fd(gate.program)?.as_fd().as_raw_fd();
             let prepared = if is_prepared { Ok(()) } else { filters.prepare(spec.ifindex) };
-            prepared.and_then(|()| filters.set(spec.ifindex, gate.side, hook.as_str(), program)).map_err(
+            prepared.and_then(|()| filters.set(spec.ifindex, gate.place, hook.as_str(), program)).map_err(
                 |error| DatapathError::Attach {
                     hook: *hook,
                     ifindex: spec.ifindex,
@@ -129,7 +129,8 @@ impl Inner {
 
     /// Lets XDP on the uplink send to the port if its device can take it; otherwise tcx does, and nothing is lost.
     fn open_to_xdp(&mut self, id: u32, ifindex: u32) -> Result<()> {
-        if XdpFeatures::of(ifindex)?.can_receive() {
+        // A kernel before 6.3 does not say.
+        if XdpFeatures::of(ifindex).is_ok_and(XdpFeatures::can_receive) {
             self.maps.devices.set(id, ifindex)
         } else {
             self.maps.devices.remove(id)
@@ -210,7 +211,7 @@ impl Inner {
         })?;
         let in_pod = socket.filter(|_| kind == PortKind::PodTap).map(filters_over).transpose()?;
         let filters = if kind == PortKind::PodTap { in_pod.as_ref() } else { Some(&self.filters) };
-        let hook = |hook: &Hook| HookState::of_port(&self.programs, filters, *hook, ifindex);
+        let hook = |hook: &Hook| HookState::of_gate(&self.programs, filters, *hook, ifindex);
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         if let PortKind::Fastpath { network, vlan } = kind {
             let owner = self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })?;

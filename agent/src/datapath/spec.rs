@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, os::fd::BorrowedFd, path::PathBuf};
 
+use aya::util::KernelVersion;
 use plexus_abi::{
     Address, KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, PORT_GUARD_IP,
     PORT_GUARD_MAC, PORT_PRESENT, PortConfig, port_ifindex,
@@ -23,12 +24,19 @@ pub struct DatapathOptions {
     pub bpffs: PathBuf,
     /// Port ids run from 0 to `max_ports - 1`.
     pub max_ports: u32,
+    /// Attach to uplinks by tcx links, which Linux has from 6.6 on; otherwise by filters.
+    pub tcx: bool,
 }
 
 impl Default for DatapathOptions {
     fn default() -> Self {
-        Self { bpffs: PathBuf::from("/sys/fs/bpf/plexus"), max_ports: MAX_PORTS_DEFAULT }
+        Self { bpffs: PathBuf::from("/sys/fs/bpf/plexus"), max_ports: MAX_PORTS_DEFAULT, tcx: has_tcx() }
     }
+}
+
+/// Whether the running kernel has tcx.
+fn has_tcx() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
 /// A fastpath network on this node.
@@ -79,9 +87,9 @@ pub enum PortKind {
         /// VLAN in the network, 0 for untagged; usually the network's own.
         vlan: u16,
     },
-    /// Counted and policed at the veth's host end (bridge).
+    /// Counted and policed at the veth's host end (bridge, ptp).
     HostTap,
-    /// Counted and policed at the device inside the pod (macvlan); `PortSpec::socket` is required.
+    /// Counted and policed at the device inside the pod (macvlan and the like); `PortSpec::socket` is required.
     PodTap,
 }
 
@@ -115,7 +123,7 @@ impl PortKind {
     }
 }
 
-/// Which spoofed frames of a fastpath pod are dropped. Taps only count and police.
+/// Which spoofed frames of a pod are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Guard {

@@ -71,9 +71,9 @@ impl HookState {
         Self { name: hook.as_str(), attached: Some(true), ours, mode, reason }
     }
 
-    /// Reads the filter on a port's device, if there are eyes for it, and where its gate leads.
-    pub(super) fn of_port(programs: &Programs, filters: Option<&Filters>, hook: Hook, ifindex: u32) -> Self {
-        let Some(gate) = hook.gate() else { return Self::missing(hook, "it is no hook of a port".into()) };
+    /// Reads the filter on a device, if there are eyes for it, and where its gate leads.
+    pub(super) fn of_gate(programs: &Programs, filters: Option<&Filters>, hook: Hook, ifindex: u32) -> Self {
+        let Some(gate) = hook.gate() else { return Self::missing(hook, "it has no gate".into()) };
         let ours = match programs.is_published(hook) {
             Ok(true) => None,
             Ok(false) => {
@@ -85,7 +85,7 @@ impl HookState {
             let reason = ours.clone().or_else(|| Some("the device is in the pod; not looked at".into()));
             return Self { name: hook.as_str(), attached: None, ours: ours.is_none(), mode: "tc", reason };
         };
-        let tag = match filters.tag(ifindex, gate.side) {
+        let tag = match filters.tag(ifindex, gate.place) {
             Ok(tag) => tag,
             Err(error) => {
                 return Self::missing(hook, format!("no filter of ours on ifindex {ifindex}: {error}"));

@@ -34,7 +34,7 @@ impl Rig {
     pub(crate) fn new(test: &str) -> Option<Self> {
         if let Some(reason) = obstacle() {
             // Not eprintln: the test harness would swallow it.
-            writeln!(std::io::stderr(), "SKIPPED {test}: {reason}").expect("stderr");
+            writeln!(std::io::stderr(), "SKIPPED: {test}: {reason}").expect("stderr");
             return None;
         }
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("unshare");
@@ -53,7 +53,7 @@ impl Rig {
     }
 
     pub(crate) fn options(&self) -> DatapathOptions {
-        DatapathOptions { bpffs: self.bpffs(), max_ports: MAX_PORTS }
+        DatapathOptions { bpffs: self.bpffs(), max_ports: MAX_PORTS, ..DatapathOptions::default() }
     }
 
     pub(crate) fn open(&self) -> Datapath {
@@ -98,6 +98,13 @@ fn walk(dir: &Path, found: &mut Vec<String>) {
 pub(crate) fn ip(arguments: &str) {
     let output = Command::new("ip").args(arguments.split_whitespace()).output().expect("ip (iproute2)");
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs `tc` in the thread's network namespace and returns what it printed.
+pub(crate) fn tc(arguments: &[&str]) -> String {
+    let output = Command::new("tc").args(arguments).output().expect("tc (iproute2)");
+    assert!(output.status.success(), "tc {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The ifindex of a device in the thread's network namespace.

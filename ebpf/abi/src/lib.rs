@@ -32,6 +32,6 @@ pub use policer::{
 pub use port::{
     KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, MAX_PORTS_LIMIT,
     PORT_GUARD_IP, PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PROGRAM_FROM_POD, PROGRAM_SLOTS,
-    PROGRAM_TAP_RX, PROGRAM_TAP_TX, PortConfig, port_id, port_ifindex,
+    PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK, PortConfig, port_id, port_ifindex,
 };
 pub use verdict::Verdict;

@@ -92,5 +92,7 @@ pub const PROGRAM_FROM_POD: u32 = 0;
 pub const PROGRAM_TAP_TX: u32 = 1;
 /// Slot of `PROGRAMS`: what counts and polices frames to a tapped pod.
 pub const PROGRAM_TAP_RX: u32 = 2;
+/// Slot of `PROGRAMS`: what an uplink receives, on kernels without tcx.
+pub const PROGRAM_UPLINK: u32 = 3;
 /// Slots of `PROGRAMS`, with room for more: the map outlives every ABI, so its size never changes.
 pub const PROGRAM_SLOTS: u32 = 16;

@@ -9,5 +9,6 @@ mod tap_rx;
 mod tap_rx_gate;
 mod tap_tx;
 mod tap_tx_gate;
+mod uplink_gate;
 mod uplink_tc;
 mod uplink_xdp;

@@ -1,4 +1,4 @@
-//! tcx ingress on a fastpath uplink: broadcasts, and what XDP did not take.
+//! tc ingress on a fastpath uplink, as a tcx link or behind `uplink_gate`: broadcasts, and what XDP did not take.
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use plexus_ebpf::kernel::{from_uplink, skb};

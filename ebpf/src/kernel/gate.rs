@@ -1,4 +1,4 @@
-//! What is attached to the device of a port: a door to the program behind it.
+//! What is attached to the device of a port, and to an uplink where there is no tcx: a door to the program behind it.
 //!
 //! Programs change by changing the map, for every port at once and without entering a pod.
 
@@ -6,7 +6,7 @@ use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
     programs::TcContext,
 };
-use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_TAP_RX, PROGRAM_TAP_TX};
+use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK};
 
 use super::maps::PROGRAMS;
 
@@ -31,5 +31,13 @@ pub fn tap_tx(ctx: &TcContext) -> i32 {
 pub fn tap_rx(ctx: &TcContext) -> i32 {
     // SAFETY: as above.
     unsafe { PROGRAMS.tail_call(ctx, PROGRAM_TAP_RX) };
+    TC_ACT_UNSPEC
+}
+
+/// What an uplink receives; without a program it is the host's.
+#[inline(always)]
+pub fn uplink(ctx: &TcContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_UPLINK) };
     TC_ACT_UNSPEC
 }

@@ -1,15 +1,19 @@
-//! Counting and policing where Plexus does not forward: macvlan in the pod, a bridge port on the host.
+//! Guarding, counting and policing where Plexus does not forward: a device in the pod, a veth's end on the host.
 
 use aya_ebpf::programs::TcContext;
-use plexus_abi::{Direction, DropReason, Verdict, port_id};
+use plexus_abi::{Direction, DropReason, PORT_GUARD_IP, PORT_GUARD_MAC, PortConfig, Verdict, port_id};
 
 use super::{counters, fdb, policer, skb::Skb};
-use crate::pure::{ethernet::Ethernet, wire::Wire};
+use crate::pure::{ethernet::Ethernet, guard, wire::Wire};
 
 /// A frame that the pod sends.
 #[inline(always)]
 pub fn from_pod(ctx: &TcContext) -> Verdict {
-    let Some((port, wire)) = weigh(&Skb::new(ctx)) else { return Verdict::Pass };
+    let skb = Skb::new(ctx);
+    let Some((port, config, wire)) = weigh(&skb) else { return Verdict::Pass };
+    if let Err(reason) = inspect(&skb, config) {
+        return counters::drop(port, reason);
+    }
     if !policer::admit(port, Direction::FromPod, wire.bytes) {
         return counters::drop(port, DropReason::PolicedFromPod);
     }
@@ -20,7 +24,7 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
 /// A frame that the pod gets.
 #[inline(always)]
 pub fn to_pod(ctx: &TcContext) -> Verdict {
-    let Some((port, wire)) = weigh(&Skb::new(ctx)) else { return Verdict::Pass };
+    let Some((port, _, wire)) = weigh(&Skb::new(ctx)) else { return Verdict::Pass };
     if !policer::admit(port, Direction::ToPod, wire.bytes) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
@@ -28,14 +32,26 @@ pub fn to_pod(ctx: &TcContext) -> Verdict {
     Verdict::Pass
 }
 
+/// Whether a guarded port may send the frame. Behind a tag nobody would look, so with a guard there are no tags.
+#[inline(always)]
+fn inspect(skb: &Skb<'_>, port: &PortConfig) -> Result<(), DropReason> {
+    if !port.has(PORT_GUARD_MAC | PORT_GUARD_IP) {
+        return Ok(());
+    }
+    if skb.has_metadata_tag() {
+        return Err(DropReason::Tagged);
+    }
+    guard::accept(skb, port).map(drop)
+}
+
 /// The port and the frame's weight; nothing for a port that has been removed while its device lives on.
 #[inline(always)]
-fn weigh(skb: &Skb<'_>) -> Option<(u32, Wire)> {
+fn weigh<'a>(skb: &Skb<'_>) -> Option<(u32, &'a PortConfig, Wire)> {
     let port = port_id(skb.ifindex());
-    fdb::port(port)?;
+    let config = fdb::port(port)?;
     let wire = match Ethernet::parse(skb) {
         Some(ethernet) => skb.wire(&ethernet),
         None => Wire::single(skb.bytes()),
     };
-    Some((port, wire))
+    Some((port, config, wire))
 }
