@@ -76,10 +76,22 @@ fn pods(answer: &Value) -> String {
 }
 
 fn ports(answer: &Value) -> String {
-    let mut table =
-        table(&["port", "pod", "interface", "network", "kind", "hooks", "to pod", "from pod", "guard"]);
+    let mut table = table(&[
+        "port",
+        "pod",
+        "interface",
+        "network",
+        "kind",
+        "hooks",
+        "to pod",
+        "from pod",
+        "guard",
+        "why there, and what it lacks",
+    ]);
     for port in rows(answer) {
         let hooks = hooks(&port["state"]["hooks"]);
+        let remarks: Vec<_> =
+            [text(&port["reason"])].into_iter().chain(rows(&port["lacks"]).map(text)).collect();
         let guards = [("guardMac", "mac"), ("guardIp", "ip")];
         let guards: Vec<_> =
             guards.iter().filter(|(key, _)| port[*key] == true).map(|(_, name)| *name).collect();
@@ -93,6 +105,7 @@ fn ports(answer: &Value) -> String {
             rate(&port["ingress"]),
             rate(&port["egress"]),
             if guards.is_empty() { "-".into() } else { guards.join(" ") },
+            remarks.join("; "),
         ]);
     }
     table.to_string()

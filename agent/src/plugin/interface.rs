@@ -59,22 +59,34 @@ impl PluginCall<'_> {
         ipam: IpamResult,
         dns: Dns,
     ) -> Result<Attached, CniError> {
+        // The port comes first: what the pod sends is guarded and counted from its first frame on.
+        let port = self.port_of(link, &ipam.ips)?;
         self.configure(link.index, &ipam.ips, &ipam.routes)?;
-        let port = self.port_inside(link, &ipam.ips)?;
+        Ok(Attached { result: result(vec![self.container_interface(link)?], 0, ipam, dns), port })
+    }
+
+    /// Makes the device a port, if it carries Ethernet: the programs know nothing else.
+    fn port_of(&self, link: &Link, ips: &[IpConfig]) -> Result<Option<PortRecord>, CniError> {
+        if link.mac == [0; 6] {
+            self.lacks("no counters, limits and guards: the device has no Ethernet address");
+            return Ok(None);
+        }
+        let port = self.port_inside(link, ips)?;
         self.add_port(&port)?;
-        Ok(Attached { result: result(vec![self.container_interface(link)?], 0, ipam, dns), port: Some(port) })
+        Ok(Some(port))
     }
 
     /// The port of a device inside the pod.
     pub(super) fn port_inside(&self, link: &Link, ips: &[IpConfig]) -> Result<PortRecord, CniError> {
+        let [guard_mac, guard_ip] = self.guards();
         Ok(PortRecord {
             id: self.reserved_port()?,
             kind: PortKind::PodTap,
             ifindex: link.index,
             mac: link.mac,
             ips: ips.iter().map(|ip| ip.address.addr()).collect(),
-            guard_mac: false,
-            guard_ip: false,
+            guard_mac,
+            guard_ip,
             ingress: None,
             egress: None,
         })

@@ -4,18 +4,29 @@ use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
 
-use super::PluginCall;
+use super::{PluginCall, native};
+
+/// Options of the guard, for main plugins whose standard keys have none that works on every kind of interface.
+const GUARDS: [&str; 2] = ["macspoofchk", "ipspoofchk"];
 
 impl PluginCall<'_> {
     /// As [`check_options`], for this call.
     pub fn check_options(&self) -> Result<(), CniError> {
         check_options(self.config)
     }
+
+    /// Whether frames with another hardware address, and packets with another address than the pod's are dropped.
+    pub(super) fn guards(&self) -> [bool; 2] {
+        let options = self.config.0.get("plexus");
+        GUARDS.map(|key| options.and_then(|options| options.get(key)) == Some(&Value::Bool(true)))
+    }
 }
 
 /// Refuses an option that is not known here; unknown keys anywhere else are somebody else's and are kept.
 pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
     let plugin = config.plugin_type();
+    // fastpath has standard-looking keys of its own for it.
+    let has_guards = plugin != "fastpath" && native(plugin).is_some_and(super::Plugin::creates_interface);
     for (key, value) in plexus_cni::json::object(&config.0, "plexus", plugin)?.into_iter().flatten() {
         let wrong = |why: &str| {
             Err(CniError::new(Code::UnsupportedField, format!("{plugin}: key \"plexus.{key}\" is {value}"))
@@ -24,8 +35,40 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
         match (&**key, value) {
             ("exec", Value::Bool(_)) => {}
             ("exec", _) => return wrong("it must be true (execute the binary) or false"),
+            (key, Value::Bool(_)) if has_guards && GUARDS.contains(&key) => {}
+            (key, _) if has_guards && GUARDS.contains(&key) => {
+                return wrong("it must be true (drop what the pod sends under another address) or false");
+            }
+            _ if has_guards => {
+                return wrong(
+                    "the options there are \"exec\", \"macspoofchk\" and \"ipspoofchk\"; correct or remove it",
+                );
+            }
             _ => return wrong("the only option there is \"exec\"; correct or remove it"),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(config: Value) -> Result<(), CniError> {
+        check_options(&PluginConfig(config.as_object().cloned().unwrap_or_default()))
+    }
+
+    #[test]
+    fn guards_are_for_main_plugins_that_have_no_keys_of_their_own() {
+        let guard = json!({"macspoofchk": true, "ipspoofchk": false});
+        check(json!({"type": "macvlan", "plexus": guard})).unwrap();
+        check(json!({"type": "bridge", "plexus": guard})).unwrap();
+        for refused in ["fastpath", "bandwidth", "somebodys"] {
+            assert!(check(json!({"type": refused, "plexus": guard})).is_err(), "{refused}");
+        }
+        assert!(check(json!({"type": "macvlan", "plexus": {"macspoofchk": "on"}})).is_err());
+        assert!(check(json!({"type": "macvlan", "plexus": {"spoofchk": true}})).is_err());
+    }
 }

@@ -3,8 +3,8 @@
 use plexus_cni::{CniError, Code};
 use serde::Serialize;
 
-use super::pod_name;
 use super::pods::{Pod, pod};
+use super::{placement, pod_name};
 use crate::agent::Agent;
 use crate::cluster::{PodId, Verdict};
 use crate::record::{Attachment, Record};
@@ -82,10 +82,18 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
     if let Some(device) = attachment.device.as_ref().and_then(|record| record.device.as_ref()) {
         find(Severity::Ok, format!("has device {} of resource {}", device.id, device.resource));
     }
+    for lack in &attachment.notes.lacks {
+        find(Severity::Note, lack.clone());
+    }
     let Some(port) = &attachment.port else {
-        find(Severity::Note, "made by a plugin outside Plexus: it is not counted here".into());
+        if attachment.port_id.is_none() {
+            find(Severity::Note, "made by a plugin outside Plexus: it is not counted here".into());
+        }
         return findings;
     };
+    if let Some(reason) = placement::of(attachment) {
+        find(Severity::Ok, format!("its programs stand {reason}"));
+    }
     match agent.datapath.port_state(port.id) {
         Ok(state) => {
             for hook in &state.hooks {

@@ -3,6 +3,7 @@
 mod counters;
 mod explain;
 mod networks;
+mod placement;
 mod pods;
 mod ports;
 mod source;

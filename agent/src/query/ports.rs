@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{network_name, pod_name};
+use super::{network_name, placement, pod_name};
 use crate::agent::Agent;
 use crate::datapath::PortState;
-use crate::record::{PortKind, PortRecord, Rate};
+use crate::record::{Attachment, PortKind, PortRecord, Rate};
 
 /// One port.
 #[derive(Serialize)]
@@ -21,6 +21,10 @@ pub(super) struct Port {
     guard_ip: bool,
     ingress: Option<Rate>,
     egress: Option<Rate>,
+    /// Why the programs stand where they do.
+    reason: Option<&'static str>,
+    /// What the interface does not get.
+    lacks: Vec<String>,
     state: Option<PortState>,
     error: Option<String>,
 }
@@ -30,8 +34,7 @@ pub(super) fn ports(agent: &Agent) -> Vec<Port> {
     for record in agent.records.all() {
         for attachment in &record.attachments {
             if let Some(port) = &attachment.port {
-                let names = (pod_name(&record), attachment.ifname.clone(), network_name(attachment));
-                ports.push(describe(agent, port, names));
+                ports.push(describe(agent, pod_name(&record), attachment, port));
             }
         }
     }
@@ -39,19 +42,21 @@ pub(super) fn ports(agent: &Agent) -> Vec<Port> {
     ports
 }
 
-fn describe(agent: &Agent, port: &PortRecord, (pod, interface, network): (String, String, String)) -> Port {
+fn describe(agent: &Agent, pod: String, attachment: &Attachment, port: &PortRecord) -> Port {
     let state = agent.datapath.port_state(port.id);
     Port {
         id: port.id,
         pod,
-        interface,
-        network,
+        interface: attachment.ifname.clone(),
+        network: network_name(attachment),
         kind: port.kind.clone(),
         ifindex: port.ifindex,
         guard_mac: port.guard_mac,
         guard_ip: port.guard_ip,
         ingress: port.ingress,
         egress: port.egress,
+        reason: placement::of(attachment),
+        lacks: attachment.notes.lacks.clone(),
         error: state.as_ref().err().map(ToString::to_string),
         state: state.ok(),
     }

@@ -28,6 +28,7 @@ mod install;
 mod meta;
 mod metrics;
 mod node_network;
+mod placement;
 mod selection;
 mod sequence;
 mod status;

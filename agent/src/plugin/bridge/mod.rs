@@ -112,14 +112,15 @@ fn attach<'a>(
 }
 
 fn port(call: &PluginCall<'_>, veth: &Veth, ips: &[IpConfig]) -> Result<PortRecord, CniError> {
+    let [guard_mac, guard_ip] = call.guards();
     Ok(PortRecord {
         id: call.reserved_port()?,
         kind: PortKind::HostTap,
         ifindex: veth.host.index,
         mac: veth.container.mac,
         ips: ips.iter().map(|ip| ip.address.addr()).collect(),
-        guard_mac: false,
-        guard_ip: false,
+        guard_mac,
+        guard_ip,
         ingress: None,
         egress: None,
     })
