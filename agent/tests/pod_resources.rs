@@ -12,12 +12,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mock_kubelet::Kubelet;
-use plexus_agent::devices::{Devices, PodKey};
+use plexus_agent::cluster::PodId;
+use plexus_agent::devices::Devices;
 use plexus_cni::{CniError, Code};
 use serde_json::json;
 use tempfile::TempDir;
 
-const POD: PodKey<'_> = PodKey { namespace: "ns", name: "p", uid: Some("uid-1") };
+const POD: PodId<'_> = PodId { namespace: "ns", name: "p", uid: Some("uid-1") };
 const RESOURCE: &str = "v.com/vf";
 
 /// A node's directory, and who is asked.

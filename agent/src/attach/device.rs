@@ -10,7 +10,8 @@ use plexus_cni::pod::Pod;
 use serde_json::json;
 
 use super::Request;
-use crate::devices::{DeviceInfoError, PodKey, claimed};
+use crate::cluster::PodId;
+use crate::devices::{DeviceInfoError, claimed};
 use crate::fault;
 use crate::record::{Attachment, DeviceRecord};
 
@@ -22,7 +23,7 @@ pub(super) fn of_pod(request: &Request<'_>, pod: &Pod) -> Result<Option<PodDevic
     let agent = request.agent;
     // Of a static pod the runtime's UID is the one that the kubelet goes by.
     let uid = request.args.get("K8S_POD_UID").or(Some(&*pod.uid).filter(|uid| !uid.is_empty()));
-    let key = PodKey { namespace: &pod.namespace, name: &pod.name, uid };
+    let key = PodId { namespace: &pod.namespace, name: &pod.name, uid };
     let mut held = agent.devices.of_pod(key, request.began, request.deadline)?;
     if let Some(api) = &agent.api {
         held.get_or_insert_default().extend(claimed(pod, &**api, request.deadline)?);

@@ -11,6 +11,8 @@ use std::time::Instant;
 use plexus_cni::devices::PodDevices;
 use plexus_cni::{CniError, Code};
 
+use crate::cluster::PodId;
+
 pub use checkpoint::{CheckpointError, devices_of as checkpointed_devices};
 pub use claims::{ClaimSource, ResourceClaim, ResourceSlice, claimed};
 pub use info::{DeviceInfoDir, DeviceInfoError};
@@ -18,17 +20,6 @@ pub use pod_resources::{
     ContainerDevices, ContainerResources, ListPodResourcesRequest, ListPodResourcesResponse, Listing,
     PodResources, PodResourcesError, PodResourcesLister,
 };
-
-/// A pod whose devices are asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct PodKey<'a> {
-    /// Its namespace.
-    pub namespace: &'a str,
-    /// Its name.
-    pub name: &'a str,
-    /// Its UID as the kubelet knows it, where it is known.
-    pub uid: Option<&'a str>,
-}
 
 /// Who knows the devices of this node's pods.
 pub struct Devices {
@@ -57,7 +48,7 @@ impl Devices {
     /// their UID.
     pub fn of_pod(
         &self,
-        pod: PodKey<'_>,
+        pod: PodId<'_>,
         began: Instant,
         deadline: Instant,
     ) -> Result<Option<PodDevices>, CniError> {

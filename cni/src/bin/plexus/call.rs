@@ -51,17 +51,23 @@ impl ShimCall {
         })
     }
 
-    /// What the call is about, for error messages: the verb, the network, the interface and the pod or container.
-    pub(crate) fn subject(&self) -> String {
+    /// The error with what the call is about in front: the verb, the network, the interface and the pod or container,
+    /// unless the agent has named the pod.
+    pub(crate) fn within_subject(&self, error: CniError) -> CniError {
         let interface = match self.call.ifname.as_str() {
             "" => String::new(),
             ifname => format!(" as {ifname}"),
         };
         let container = match CniArgs::parse(&self.call.args).as_ref().map(CniArgs::pod) {
-            Ok(Some((namespace, name))) => format!(" for pod {namespace}/{name}"),
+            Ok(Some((namespace, name))) => format!("pod {namespace}/{name}"),
             _ if self.call.container_id.is_empty() => String::new(),
-            _ => format!(" for container {}", self.call.container_id),
+            _ => format!("container {}", self.call.container_id),
         };
-        format!("{} of network {:?}{interface}{container}", self.call.command.as_str(), self.config.name)
+        let container = match container {
+            named if named.is_empty() || error.msg.contains(&named) => String::new(),
+            named => format!(" for {named}"),
+        };
+        let verb = self.call.command.as_str();
+        error.within(format!("{verb} of network {:?}{interface}{container}", self.config.name))
     }
 }

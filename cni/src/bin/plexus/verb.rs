@@ -32,7 +32,7 @@ pub(crate) fn perform(call: &ShimCall) -> Result<Option<String>, CniError> {
         Command::Status => ask_once(call, STATUS_DEADLINE_MS, Code::Unavailable),
         Command::Gc | Command::Version => ask_once(call, REQUEST_DEADLINE_MS, Code::TryAgain),
     };
-    match (call.call.command, done.map_err(|error| error.within(call.subject()))?) {
+    match (call.call.command, done.map_err(|error| call.within_subject(error))?) {
         (Command::Add, result @ Value::Object(_)) => Ok(Some(result.to_string())),
         (Command::Add, _) => Err(CniError::new(Code::Internal, "plexusd answered ADD without a result")
             .because("shim and plexusd may be of different versions; install both from one release")),
