@@ -3,7 +3,10 @@
 use aya::{
     Ebpf, EbpfLoader,
     maps::Array,
-    programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, tc::TcAttachOptions},
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        tc::{NlOptions, TcAttachOptions, qdisc_add_clsact},
+    },
 };
 
 use super::{
@@ -11,6 +14,7 @@ use super::{
     error::{DatapathError, Result, map_error},
     load::OBJECT,
     maps::MAPS,
+    spec,
 };
 
 /// Programs that tag what a device sends and untag what it gets, for as long as the value lives.
@@ -51,9 +55,16 @@ impl VlanEdge {
 fn attach(ebpf: &mut Ebpf, name: &'static str, device: &str, side: TcAttachType) -> Result<()> {
     let unusable = |reason: String| DatapathError::Object { what: "program", name, reason };
     let program = ebpf.program_mut(name).ok_or_else(|| unusable("it is missing".into()))?;
+    let options = if spec::has_tcx() {
+        TcAttachOptions::TcxOrder(LinkOrder::default())
+    } else {
+        // It may be there already; if it cannot be had, attaching says so.
+        qdisc_add_clsact(device).unwrap_or_default();
+        TcAttachOptions::Netlink(NlOptions::default())
+    };
     let attach = |program: &mut SchedClassifier| {
         program.load()?;
-        program.attach_with_options(device, side, TcAttachOptions::TcxOrder(LinkOrder::default()))
+        program.attach_with_options(device, side, options)
     };
     let program: &mut SchedClassifier =
         program.try_into().map_err(|error: ProgramError| unusable(error.to_string()))?;

@@ -35,7 +35,7 @@ impl Default for DatapathOptions {
 }
 
 /// Whether the running kernel has tcx.
-fn has_tcx() -> bool {
+pub(super) fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
