@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::setup::Series;
+
 /// Build, show, test and measure Plexus. Every verb first sets up what it needs (see `setup`).
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = AFTER_HELP)]
@@ -21,7 +23,7 @@ everything built lands in target/. A first run on a bare Debian 12 machine needs
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Install what building and testing need: Debian packages, rust-src, bpf-linker, bpffs, an API server, helm
+    /// Install what building and testing need: Debian packages, rust-src, bpf-linker, bpffs, an API server, helm, QEMU and kernels
     ///
     /// Does nothing, in well under a second, where everything is there. A piece that cannot be had is named together
     /// with the command that would install it; the exit status is then 1.
@@ -32,7 +34,7 @@ pub(crate) enum Verb {
     Package(PackageOptions),
     /// Attach, forward, police, restart and clean up two pods in throw-away network namespaces (root)
     Demo(DemoOptions),
-    /// Run the tests, each in a process of its own, and print a closing count (root for bpf and netns)
+    /// Run the tests, each in a process of its own, and print a closing count (root for all but unit and fuzz)
     Test(TestOptions),
     /// Measure against the reference plugins in one run and write a report (root)
     Bench(BenchOptions),
@@ -42,6 +44,9 @@ pub(crate) enum Verb {
     Manifests,
     /// Fuzz the parsers of foreign input
     Fuzz(FuzzOptions),
+    /// Run the tests listed in a directory; what `test vm` starts inside of a guest
+    #[command(hide = true)]
+    Guest(GuestOptions),
 }
 
 /// Exit status of a wrong command line, as clap's own.
@@ -92,7 +97,7 @@ pub(crate) enum Selection {
     Netns,
     /// A fixed number of inputs for every fuzz target
     Fuzz,
-    /// Other kernels in virtual machines (not built yet)
+    /// Other kernels, and network cards with SR-IOV, in virtual machines (root)
     Vm,
     /// Against a real API server in a throw-away host (root)
     Api,
@@ -106,9 +111,44 @@ pub(crate) struct TestOptions {
     /// Which layer to run
     #[arg(value_enum, default_value_t = Selection::All)]
     pub(crate) suite: Selection,
+    /// The kernel of the suite `vm`; 6.12 when only that suite is asked for, else all
+    #[arg(long, value_enum, value_name = "SERIES")]
+    kernel: Option<KernelChoice>,
     /// Only tests whose name contains one of these
     #[arg(last = true, value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
+}
+
+impl TestOptions {
+    /// The kernels to test on.
+    pub(crate) fn kernels(&self) -> Vec<Series> {
+        match self.kernel {
+            Some(KernelChoice::V6_1) => vec![Series::V6_1],
+            Some(KernelChoice::V6_12) => vec![Series::V6_12],
+            None if self.suite == Selection::Vm => vec![Series::V6_12],
+            Some(KernelChoice::All) | None => Series::ALL.to_vec(),
+        }
+    }
+}
+
+/// Kernels that guests can boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KernelChoice {
+    /// Debian 12's
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian 13's
+    #[value(name = "6.12")]
+    V6_12,
+    /// One after the other
+    All,
+}
+
+/// Options of `guest`.
+#[derive(Debug, Args)]
+pub(crate) struct GuestOptions {
+    /// The directory
+    pub(crate) directory: PathBuf,
 }
 
 /// Options of `fuzz`.

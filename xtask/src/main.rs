@@ -15,6 +15,7 @@ mod run;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -46,5 +47,6 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Lint => lint::verb(&workspace),
         Verb::Manifests => manifests::verb(&workspace),
         Verb::Fuzz(options) => fuzz::verb(&workspace, &options),
+        Verb::Guest(options) => test::guest::verb(&workspace, &options),
     }
 }

@@ -33,13 +33,25 @@ impl Host {
     /// Moves the calling thread into a new host: only `lo` (up), an empty `/run`, a bpffs and the lab's directories.
     /// What is written to `/var/lib` stays in memory.
     pub fn enter() -> Result<Self, LabError> {
+        Self::enter_with(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+    }
+
+    /// As [`Self::enter`], but with the calling thread's network namespace as the host's: for a virtual machine, whose
+    /// devices are the test's own.
+    pub(super) fn enter_in_place() -> Result<Self, LabError> {
+        Self::enter_with(CloneFlags::CLONE_NEWNS)
+    }
+
+    fn enter_with(namespaces: CloneFlags) -> Result<Self, LabError> {
         let way_back = WayBack::remember()?;
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+        unshare(namespaces)
             .map_err(LabError::io("unshare a network and a mount namespace (this needs root)"))?;
         mount_over("none", "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
         mount_over("tmpfs", "/run", Some("tmpfs"), MsFlags::empty())?;
-        // A new sysfs shows the devices of the network namespace in which it was mounted.
-        mount_over("sysfs", "/sys", Some("sysfs"), MsFlags::empty())?;
+        if namespaces.contains(CloneFlags::CLONE_NEWNET) {
+            // A new sysfs shows the devices of the network namespace in which it was mounted.
+            mount_over("sysfs", "/sys", Some("sysfs"), MsFlags::empty())?;
+        }
         for name in ["manifests", "state", "bpf", "written", "work"] {
             create_dir(&Path::new(LAB_DIR).join(name))?;
         }

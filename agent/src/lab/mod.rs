@@ -29,6 +29,7 @@ pub mod query;
 pub mod runtime;
 pub mod skip;
 pub mod traffic;
+pub mod vm;
 
 pub use apiserver::KubeApi;
 pub use binaries::Binaries;
@@ -39,3 +40,4 @@ pub use netns::NetNs;
 pub use pod::Pod;
 pub use runtime::{Outcome, Runtime};
 pub use skip::{require_binary_or_skip, require_root_or_skip};
+pub use vm::{Machine, require_machine_or_skip};

@@ -18,25 +18,26 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Reads the list of `suite` (with its sources, if `with_sources`) into the new directory `staging`. Needs no root
+    /// Reads the lists of `suites` (with their sources, if `with_sources`) into the new directory `staging`. Needs no root
     /// where Debian's keys are installed.
-    pub(super) fn open(staging: &Path, suite: &str, with_sources: bool) -> Result<Self> {
+    pub(super) fn open(staging: &Path, suites: &[&str], with_sources: bool) -> Result<Self> {
         if !packages::missing(packages::DEBIAN_KEYS).is_empty() {
             packages::install(packages::DEBIAN_KEYS)?;
         }
         remove_dir(staging)?;
         let kinds: &[&str] = if with_sources { &["deb", "deb-src"] } else { &["deb"] };
         let mirror = mirror();
-        let lines = kinds
-            .iter()
-            .map(|kind| format!("{kind} [signed-by={}] {mirror} {suite} main", packages::DEBIAN_KEYRING));
+        let line = |kind: &str, suite: &str| {
+            format!("{kind} [signed-by={}] {mirror} {suite} main", packages::DEBIAN_KEYRING)
+        };
+        let lines = suites.iter().flat_map(|suite| kinds.iter().map(move |kind| line(kind, suite)));
         let sources = lines.chain([String::new()]).collect::<Vec<_>>().join("\n");
         fs::create_dir_all(staging.join("lists/partial"))
             .and_then(|()| fs::create_dir_all(staging.join("cache/archives/partial")))
             .and_then(|()| fs::write(staging.join("sources.list"), sources))
             .with_context(|| format!("cannot prepare {}", staging.display()))?;
         let archive = Self { staging: staging.to_owned() };
-        let what = format!("read the package list of Debian {suite}");
+        let what = format!("read the package list of Debian {}", suites.join(", "));
         run::with_progress(&what, archive.apt("apt-get").arg("update"))?;
         Ok(archive)
     }
@@ -55,6 +56,15 @@ impl Archive {
         }
         command.args(["-oAcquire::Retries=3", "-oAcquire::Languages=none", "-oAPT::Sandbox::User=root"]);
         command
+    }
+
+    /// `NAME=VERSION` of `packages`, a name with a dash behind it being one that is not wanted, and of all that they need and
+    /// this machine lacks. `preferred` is the suite that versions are taken from first.
+    pub(super) fn closure(&self, packages: &[&str], preferred: &str) -> Result<Vec<String>> {
+        let mut command = self.apt("apt-get");
+        command.args(["install", "--simulate", "--no-install-recommends", "--target-release", preferred]);
+        let plan = run::output("ask apt what packages need", command.args(packages))?;
+        Ok(plan.lines().filter_map(planned).collect())
     }
 
     /// Downloads `packages` and unpacks them into the directory `into` beneath the staging directory, which it returns.
@@ -89,6 +99,13 @@ impl Archive {
     }
 }
 
+/// `NAME=VERSION` of apt's line `Inst NAME [OLD VERSION] (VERSION SUITE [ARCHITECTURE])`.
+fn planned(line: &str) -> Option<String> {
+    let (name, rest) = line.strip_prefix("Inst ")?.split_once(' ')?;
+    let version = rest.split_once('(')?.1.split(' ').next()?;
+    Some(format!("{name}={version}"))
+}
+
 /// Removes a directory; one that is not there is fine.
 pub(super) fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
@@ -96,5 +113,19 @@ pub(super) fn remove_dir(path: &Path) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_apt_would_install_is_read_with_its_version() {
+        let new = "Inst seabios (1.16.3-2~bpo12+1 Debian Backports:oldstable-backports [all])";
+        assert_eq!(planned(new), Some("seabios=1.16.3-2~bpo12+1".into()));
+        let newer = "Inst liblzma5 [5.4.1-1] (5.4.1-1+deb12u1 Debian:12.15/oldstable [amd64]) []";
+        assert_eq!(planned(newer), Some("liblzma5=5.4.1-1+deb12u1".into()));
+        assert_eq!(planned("Conf seabios (1.16.3-2~bpo12+1 Debian [all])"), None);
     }
 }

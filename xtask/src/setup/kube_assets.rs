@@ -52,7 +52,7 @@ pub(super) fn install_command() -> String {
 /// cache has 2.5 GB more; 130 MB stay.
 pub(super) fn install(workspace: &Workspace) -> Result<()> {
     let root = install_root(workspace);
-    let archive = Archive::open(&workspace.cache().join("kube-assets.part"), SUITE, true)?;
+    let archive = Archive::open(&workspace.cache().join("kube-assets.part"), &[SUITE], true)?;
     let unpacked = archive.unpack(&PACKAGES, "root")?;
     let source = source(&archive, &unpacked)?;
     let assets = archive.staging().join("assets");

@@ -12,6 +12,9 @@ mod kube_assets;
 mod mirror;
 mod packages;
 mod rust_src;
+mod vm_kernels;
+mod vm_tools;
+mod vmlinux;
 
 use std::fs::{self, File};
 use std::process::ExitCode;
@@ -23,6 +26,8 @@ pub(crate) use self::helm::helm_path;
 pub(crate) use self::kube_assets::{VARIABLE as KUBE_ASSETS_VARIABLE, directory as kube_assets};
 pub(crate) use self::packages::{is_root, reference_plugins};
 pub(crate) use self::rust_src::library_path;
+pub(crate) use self::vm_kernels::{Kernel, Series, kernel};
+pub(crate) use self::vm_tools::VmTools;
 use crate::paths::Workspace;
 use crate::toolchain::Toolchain;
 
@@ -45,6 +50,10 @@ pub(crate) enum Piece {
     KubeAssets,
     /// Renders and lints the chart.
     Helm,
+    /// QEMU, and the programs that a guest starts with.
+    VmTools,
+    /// The kernels that guests boot.
+    VmKernels,
 }
 
 /// What building needs.
@@ -55,11 +64,13 @@ pub(crate) const FOR_RUN: &[Piece] =
 
 /// What the API tests need beside that.
 pub(crate) const FOR_API: &[Piece] = &[Piece::KubeAssets];
+/// What tests in virtual machines need beside that.
+pub(crate) const FOR_VM: &[Piece] = &[Piece::VmTools, Piece::VmKernels];
 /// What fuzzing needs.
 pub(crate) const FOR_FUZZ: &[Piece] = &[Piece::Compiler, Piece::CppCompiler];
 /// What rendering the chart needs.
 pub(crate) const FOR_MANIFESTS: &[Piece] = &[Piece::Helm];
-const EVERYTHING: &[&[Piece]] = &[FOR_RUN, FOR_API, FOR_FUZZ, FOR_MANIFESTS];
+const EVERYTHING: &[&[Piece]] = &[FOR_RUN, FOR_API, FOR_VM, FOR_FUZZ, FOR_MANIFESTS];
 
 /// `cargo xtask setup`: every piece; fails if one cannot be had.
 pub(crate) fn verb(workspace: &Workspace) -> Result<ExitCode> {
@@ -150,6 +161,8 @@ impl Piece {
             Self::Bpffs => "a bpf file system on /sys/fs/bpf",
             Self::KubeAssets => "kube-apiserver or etcd",
             Self::Helm => "helm",
+            Self::VmTools => "QEMU for the tests in virtual machines",
+            Self::VmKernels => "a kernel for the tests in virtual machines",
         }
     }
 
@@ -167,6 +180,8 @@ impl Piece {
             Self::Bpffs => bpffs::is_mounted(),
             Self::KubeAssets => Ok(kube_assets::is_present(workspace)),
             Self::Helm => Ok(helm_path(workspace).is_some()),
+            Self::VmTools => Ok(VmTools::find(workspace).is_some()),
+            Self::VmKernels => Ok(vm_kernels::are_present(workspace)),
         }
     }
 
@@ -180,6 +195,8 @@ impl Piece {
             Self::Bpffs => bpffs::mount(),
             Self::KubeAssets => kube_assets::install(workspace),
             Self::Helm => helm::install(workspace),
+            Self::VmTools => vm_tools::install(workspace),
+            Self::VmKernels => vm_kernels::install(workspace),
         }
     }
 
@@ -193,6 +210,8 @@ impl Piece {
             Self::Bpffs => bpffs::MOUNT_COMMAND.to_owned(),
             Self::KubeAssets => kube_assets::install_command(),
             Self::Helm => helm::install_command(),
+            Self::VmTools => vm_tools::install_command(),
+            Self::VmKernels => vm_kernels::install_command(),
         };
         Absent { piece: self, why, command }
     }

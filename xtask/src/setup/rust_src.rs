@@ -39,7 +39,7 @@ pub(super) fn install(workspace: &Workspace, toolchain: &Toolchain) -> Result<()
     let release = toolchain.release()?;
     let root = install_root(workspace, toolchain)?;
     let staging = workspace.cache().join(format!("rust-src-{release}.part"));
-    let archive = Archive::open(&staging, SUITE, false)?;
+    let archive = Archive::open(&staging, &[SUITE], false)?;
     let madison = run::output("look rust-src up", archive.apt("apt-cache").args(["madison", "rust-src"]))?;
     let Some(version) = version_of_release(&madison, release) else {
         bail!("Debian's backports hold no rust-src of release {release}; they offer: {madison}");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::build::copy_if_changed;
@@ -14,7 +15,7 @@ use crate::run;
 const EXECUTED_BY_TESTS: [&str; 2] = ["plexusd", "plexusctl"];
 
 /// One compiled test program.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct TestBinary {
     /// The target's name: `plexus_cni` for a library, the file's name for an integration test.
     pub(super) name: String,

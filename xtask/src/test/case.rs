@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 
 use super::binary::TestBinary;
 use super::report::Outcome;
@@ -24,18 +25,18 @@ const SHOWN_LINES: usize = 60;
 const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
 
 /// A test that is about to run.
-#[derive(Debug)]
-pub(super) struct Case<'a> {
-    binary: &'a TestBinary,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Case {
+    binary: TestBinary,
     name: String,
     is_ignored: bool,
     log: PathBuf,
 }
 
-impl<'a> Case<'a> {
+impl Case {
     /// The test `name` of `binary`; `number` keeps apart the output files of tests with the same name.
     pub(super) fn new(
-        binary: &'a TestBinary,
+        binary: &TestBinary,
         name: String,
         is_ignored: bool,
         logs: &Path,
@@ -43,7 +44,7 @@ impl<'a> Case<'a> {
     ) -> Self {
         let readable: String = name.replace("::", ".").chars().take(120).collect();
         let log = logs.join(format!("{number:04}-{}-{readable}.log", binary.name));
-        Self { binary, name, is_ignored, log }
+        Self { binary: binary.clone(), name, is_ignored, log }
     }
 
     /// What a person calls it.

@@ -7,6 +7,7 @@ mod binary;
 mod case;
 pub(crate) mod report;
 mod suite;
+mod vm;
 
 use std::fs;
 use std::process::ExitCode;
@@ -16,7 +17,8 @@ use anyhow::{Context as _, Result};
 use self::binary::TestBinary;
 use self::report::{Outcome, Report, Row};
 use self::suite::Suite;
-use crate::args::{Selection, TestOptions, USAGE};
+pub(crate) use self::vm::guest;
+use crate::args::{Selection, TestOptions};
 use crate::build::{bpf, host};
 use crate::paths::Workspace;
 use crate::toolchain::Toolchain;
@@ -30,14 +32,8 @@ pub(crate) fn verb(workspace: &Workspace, options: &TestOptions) -> ExitCode {
         Selection::Netns => &[Suite::Netns],
         Selection::Fuzz => &[],
         Selection::Api => &[Suite::Api],
-        Selection::All => &[Suite::Unit, Suite::Bpf, Suite::Netns, Suite::Api],
-        Selection::Vm => {
-            eprintln!("error: the test suite `vm` is not built yet");
-            eprintln!(
-                "  use `cargo xtask test` for all that exist, or name one of unit, bpf, netns, api, fuzz"
-            );
-            return ExitCode::from(USAGE);
-        }
+        Selection::Vm => &[Suite::Vm],
+        Selection::All => &[Suite::Unit, Suite::Bpf, Suite::Netns, Suite::Api, Suite::Vm],
     };
     let mut report = Report::default();
     if let Err(error) = run(workspace, suites, options, &mut report) {
@@ -54,13 +50,22 @@ fn run(workspace: &Workspace, suites: &[Suite], options: &TestOptions, report: &
     if suites.contains(&Suite::Api) {
         setup::ensure(workspace, setup::FOR_API)?;
     }
+    if suites.contains(&Suite::Vm) {
+        setup::ensure(workspace, setup::FOR_VM)?;
+    }
     if suites.contains(&Suite::Unit) {
         setup::ensure(workspace, setup::FOR_MANIFESTS)?;
     }
     if !suites.is_empty() {
         let binaries = compile(workspace)?;
         for &suite in suites {
-            suite.run(workspace, &binaries, &options.filter, report)?;
+            if suite == Suite::Vm {
+                for series in options.kernels() {
+                    vm::run(workspace, series, &binaries, &options.filter, report)?;
+                }
+            } else {
+                suite.run(workspace, &binaries, &options.filter, report)?;
+            }
         }
     }
     if matches!(options.suite, Selection::Fuzz | Selection::All) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ pub(super) enum Suite {
     Netns,
     /// `api_*`: the same against a real API server.
     Api,
+    /// `vm_*`: what needs another kernel or hardware of its own; run in guests by [`super::vm`].
+    Vm,
 }
 
 impl Suite {
@@ -36,14 +39,17 @@ impl Suite {
             Self::Bpf => "bpf",
             Self::Netns => "netns",
             Self::Api => "api",
+            Self::Vm => "vm",
         }
     }
 
-    fn of(binary: &TestBinary) -> Self {
+    /// The suite that a test program belongs to.
+    pub(super) fn of(binary: &TestBinary) -> Self {
         match () {
             () if binary.is_integration && binary.name.starts_with("bpf_") => Self::Bpf,
             () if binary.is_integration && binary.name.starts_with("netns_") => Self::Netns,
             () if binary.is_integration && binary.name.starts_with("api_") => Self::Api,
+            () if binary.is_integration && binary.name.starts_with("vm_") => Self::Vm,
             () => Self::Unit,
         }
     }
@@ -56,15 +62,17 @@ impl Suite {
     fn threads(self) -> usize {
         match self {
             Self::Unit => thread::available_parallelism().map_or(1, NonZero::get),
-            Self::Bpf | Self::Netns | Self::Api => 1,
+            Self::Bpf | Self::Netns | Self::Api | Self::Vm => 1,
         }
     }
 
     /// A test that runs longer is ended and has failed.
-    fn deadline(self) -> Duration {
+    pub(super) fn deadline(self) -> Duration {
         match self {
             Self::Unit | Self::Bpf => Duration::from_mins(2),
             Self::Netns | Self::Api => Duration::from_mins(5),
+            // Shorter than the silence after which a guest counts as hung.
+            Self::Vm => Duration::from_mins(4),
         }
     }
 
@@ -76,12 +84,7 @@ impl Suite {
         filter: &[String],
         report: &mut Report,
     ) -> Result<()> {
-        let logs = workspace.test_log_dir().join(self.name());
-        if logs.exists() {
-            fs::remove_dir_all(&logs).with_context(|| format!("cannot empty {}", logs.display()))?;
-        }
-        fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
-
+        let logs = empty_log_dir(workspace, self.name())?;
         let mut cases = VecDeque::new();
         for binary in binaries.iter().filter(|binary| Self::of(binary) == self) {
             for (name, is_ignored) in binary.list()? {
@@ -106,7 +109,7 @@ impl Suite {
         Ok(())
     }
 
-    fn run_all(self, workspace: &Workspace, cases: VecDeque<Case<'_>>, row: &mut Row) -> Result<()> {
+    fn run_all(self, workspace: &Workspace, cases: VecDeque<Case>, row: &mut Row) -> Result<()> {
         let waiting = Mutex::new(cases);
         let row = Mutex::new(row);
         let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -124,6 +127,16 @@ impl Suite {
             })
         })
     }
+}
+
+/// The directory for the output of a suite's tests, without that of the last run.
+pub(super) fn empty_log_dir(workspace: &Workspace, suite: &str) -> Result<PathBuf> {
+    let logs = workspace.test_log_dir().join(suite);
+    if logs.exists() {
+        fs::remove_dir_all(&logs).with_context(|| format!("cannot empty {}", logs.display()))?;
+    }
+    fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+    Ok(logs)
 }
 
 #[cfg(test)]
@@ -144,6 +157,7 @@ mod tests {
         assert_eq!(Suite::of(&binary("bpf_policer", true)), Suite::Bpf);
         assert_eq!(Suite::of(&binary("netns_macvlan", true)), Suite::Netns);
         assert_eq!(Suite::of(&binary("api_status", true)), Suite::Api);
+        assert_eq!(Suite::of(&binary("vm_smoke", true)), Suite::Vm);
         assert_eq!(Suite::of(&binary("conformance", true)), Suite::Unit);
         assert_eq!(Suite::of(&binary("bpf_looking_library", false)), Suite::Unit);
     }
