@@ -1,0 +1,67 @@
+//! Names and hardware addresses that chance or a hash chose, replaced by what they belong to.
+
+use serde_json::Value;
+
+/// A host's end of a pair is called so by both, with different hashes behind it.
+const PAIR_PREFIXES: [&str; 2] = ["veth", "plx"];
+/// Digits and colons of a hardware address.
+const MAC_BYTES: usize = 17;
+
+/// `seen` with `veth…` as `veth`, and each hardware address that does not stand in `asked` as the link that has it.
+pub(crate) fn replace(seen: &Value, asked: &str) -> Value {
+    let mut text = seen.to_string();
+    for phase in seen.as_object().into_iter().flat_map(|phases| phases.values()) {
+        for (number, name) in pairs(&phase["host"]["links"]).into_iter().enumerate() {
+            let symbol = if number == 0 { "<pair>".to_owned() } else { format!("<pair {number}>") };
+            text = text.replace(&name, &symbol);
+        }
+    }
+    let named: Value = serde_json::from_str(&text).unwrap();
+    for phase in named.as_object().into_iter().flat_map(|phases| phases.values()) {
+        for place in ["pod", "host"] {
+            for (name, link) in phase[place]["links"].as_object().into_iter().flatten() {
+                let Some(mac) = link["address"].as_str().filter(|mac| is_chance(mac, asked)) else {
+                    continue;
+                };
+                text = text.replace(mac, &format!("<MAC of {place}'s {name}>"));
+            }
+        }
+    }
+    serde_json::from_str(&without_unknown_macs(&text, asked)).unwrap()
+}
+
+fn pairs(links: &Value) -> Vec<String> {
+    let names = links.as_object().into_iter().flat_map(|links| links.keys());
+    let is_pair = |name: &&String| PAIR_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    names.filter(is_pair).cloned().collect()
+}
+
+fn is_chance(mac: &str, asked: &str) -> bool {
+    is_mac(mac) && mac != "00:00:00:00:00:00" && !asked.contains(mac)
+}
+
+fn is_mac(text: &str) -> bool {
+    text.len() == MAC_BYTES
+        && text.bytes().enumerate().all(|(at, byte)| match at % 3 {
+            2 => byte == b':',
+            _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+        })
+}
+
+/// A result may name the hardware address that a link had earlier.
+fn without_unknown_macs(text: &str, asked: &str) -> String {
+    let mut left = text;
+    let mut kept = String::with_capacity(text.len());
+    while let Some(quote) = left.find('"') {
+        let (before, rest) = left.split_at(quote + 1);
+        kept.push_str(before);
+        left = rest;
+        if let Some(mac) = left.get(..MAC_BYTES).filter(|mac| is_chance(mac, asked))
+            && mac != "ff:ff:ff:ff:ff:ff"
+        {
+            kept.push_str("<MAC of no link>");
+            left = &left[MAC_BYTES..];
+        }
+    }
+    kept + left
+}
