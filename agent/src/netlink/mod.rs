@@ -5,6 +5,7 @@
 
 mod address;
 mod bridge_vlan;
+mod connected;
 mod dad;
 mod exchange;
 mod link;
@@ -20,7 +21,7 @@ use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockT
 use plexus_cni::{CniError, Code};
 
 pub use dad::DadState;
-pub use link::{Link, LinkPlan, MacvlanMode, MovePlan};
+pub use link::{IpvlanMode, Link, LinkPlan, MacvlanMode, MovePlan};
 
 use self::exchange::Exchange;
 use crate::fault;
@@ -41,6 +42,7 @@ impl From<NetlinkError> for CniError {
             Errno::EPERM | Errno::EACCES => "plexusd needs CAP_NET_ADMIN",
             Errno::EOPNOTSUPP => "the kernel lacks this kind of link, or the parent does not allow it",
             Errno::EBUSY => "the parent link is used by something that excludes this",
+            Errno::ENETDOWN => "the parent link is down: set it up",
             Errno::ENODEV => "the link does not exist (any more)",
             _ => "the kernel refused it",
         };

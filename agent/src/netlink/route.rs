@@ -89,7 +89,7 @@ fn describe(verb: &str, index: u32, route: &Route) -> String {
     format!("{verb} route {}{via} on link {index}", route.dst)
 }
 
-fn message(index: u32, route: &Route) -> RouteMessage {
+pub(super) fn message(index: u32, route: &Route) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(route.dst.addr());
     message.header.destination_prefix_length = route.dst.prefix_len();
@@ -116,7 +116,7 @@ fn message(index: u32, route: &Route) -> RouteMessage {
     message
 }
 
-fn address(ip: IpAddr) -> RouteAddress {
+pub(super) fn address(ip: IpAddr) -> RouteAddress {
     match ip {
         IpAddr::V4(v4) => RouteAddress::Inet(v4),
         IpAddr::V6(v6) => RouteAddress::Inet6(v6),

@@ -86,13 +86,30 @@ impl<'a> PluginCall<'a> {
     /// The hardware address asked for: runtimeConfig before `args.cni` before CNI_ARGS before the config,
     /// as in the reference's bridge.
     pub fn requested_mac(&self) -> Result<Option<[u8; 6]>, CniError> {
+        let own = json::string(&self.config.0, "mac", self.config.plugin_type())?;
+        let text = self.pods_mac()?.or(own);
+        text.filter(|text| !text.is_empty()).map(parse_mac).transpose()
+    }
+
+    /// The hardware address that the pod asks for, as text, whatever the network's config says.
+    fn pods_mac(&self) -> Result<Option<&'a str>, CniError> {
         let what = self.config.plugin_type();
         let runtime =
             self.runtime_config()?.map(|runtime| json::string(runtime, "mac", what)).transpose()?.flatten();
         let cni_args = self.cni_args().map(|args| json::string(args, "mac", what)).transpose()?.flatten();
-        let own = json::string(&self.config.0, "mac", what)?;
-        let text = runtime.or(cni_args).or_else(|| self.args.get("MAC")).or(own);
-        text.filter(|text| !text.is_empty()).map(parse_mac).transpose()
+        Ok(runtime.or(cni_args).or_else(|| self.args.get("MAC")).filter(|text| !text.is_empty()))
+    }
+
+    /// Refuses a pod's wish for a hardware address, which this kind of device cannot grant, and says `why`.
+    pub(super) fn refuse_mac(&self, why: &str) -> Result<(), CniError> {
+        self.pods_mac()?.map_or(Ok(()), |mac| {
+            let plugin = self.config.plugin_type();
+            Err(CniError::new(
+                Code::UnsupportedField,
+                format!("{plugin}: hardware address {mac} cannot be set"),
+            )
+            .because(why.to_owned()))
+        })
     }
 
     /// `error`, and what went wrong while undoing after it.

@@ -42,12 +42,21 @@ impl PluginCall<'_> {
         create: impl FnOnce() -> Result<Link, CniError>,
     ) -> Result<Attached, CniError> {
         let ipam = self.ipam_add()?;
-        let undo_ipam = |error: CniError| self.undone(error, self.ipam_del());
-        let link = create().map_err(undo_ipam)?;
+        self.add_inside_with(ipam, dns, create).map_err(|error| self.undone(error, self.ipam_del()))
+    }
+
+    /// As [`Self::add_inside`], with addresses that are there already.
+    pub(super) fn add_inside_with(
+        &self,
+        ipam: IpamResult,
+        dns: Dns,
+        create: impl FnOnce() -> Result<Link, CniError>,
+    ) -> Result<Attached, CniError> {
+        let link = create()?;
         self.attach_inside(&link, ipam, dns).map_err(|error| {
             let error = self.undone(error, self.remove_port());
             let deleted = self.sandbox().and_then(|sandbox| Ok(sandbox.netlink.delete_link(link.index)?));
-            undo_ipam(self.undone(error, deleted))
+            self.undone(error, deleted)
         })
     }
 

@@ -7,17 +7,26 @@ mod address;
 mod bandwidth;
 mod bridge;
 mod call;
+mod dummy;
 mod fastpath;
+mod forwarding;
 mod interface;
+mod ipvlan;
 mod lint;
+mod loopback;
 mod macvlan;
+mod masquerade;
 mod memory;
 mod options;
 mod parent;
 mod passthru;
 mod port;
+mod ptp;
 mod sandbox;
+mod siblings;
 mod undo;
+mod veth;
+mod vlan;
 
 use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, CniResult};
@@ -85,6 +94,11 @@ pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
     match plugin_type {
         "macvlan" => Some(&macvlan::Macvlan),
         "bridge" => Some(&bridge::Bridge),
+        "ipvlan" => Some(&ipvlan::Ipvlan),
+        "vlan" => Some(&vlan::Vlan),
+        "dummy" => Some(&dummy::Dummy),
+        "ptp" => Some(&ptp::Ptp),
+        "loopback" => Some(&loopback::Loopback),
         "fastpath" => Some(&fastpath::Fastpath),
         "bandwidth" => Some(&bandwidth::Bandwidth),
         "passthru" => Some(&passthru::Passthru),

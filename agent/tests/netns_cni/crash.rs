@@ -98,6 +98,18 @@ fn c057_c161_sigkill_at_each_step_of_a_bridge_leaves_nothing() {
     kill_at_every_step(|_| {}, "", &bridge, 10);
 }
 
+#[test]
+fn c057_c161_sigkill_at_each_step_of_a_ptp_leaves_nothing() {
+    let ptp = json!({
+        "cniVersion": "1.1.0", "name": "p2p", "type": "ptp", "ipMasq": true,
+        "ipam": {
+            "type": "host-local", "ranges": [[{"subnet": "10.3.0.0/24"}], [{"subnet": "fd03::/64"}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    });
+    kill_at_every_step(|_| {}, "", &ptp, 15);
+}
+
 /// A pod with three networks, one of them limited.
 fn three_networks(node: &Node) {
     let limited = json!({

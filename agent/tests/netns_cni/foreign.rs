@@ -35,7 +35,7 @@ fn a_conflist_of_reference_plugins_works_and_is_undone() {
         "cniVersion": "1.0.0", "name": "p2p",
         "plugins": [
             {
-                "type": "ptp",
+                "type": "ptp", "plexus": {"exec": true},
                 "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.8.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]},
             },
             {"type": "tuning", "mtu": 1300, "capabilities": {"mac": true}},

@@ -208,7 +208,9 @@ fn bandwidth(
     plugins: &dyn Plugins,
     findings: &mut Vec<Finding>,
 ) {
-    let is_main = |plugin: &&PluginConfig| matches!(plugin.plugin_type(), "macvlan" | "fastpath");
+    let is_main = |plugin: &&PluginConfig| {
+        matches!(plugin.plugin_type(), "macvlan" | "ipvlan" | "vlan" | "tap" | "dummy" | "fastpath")
+    };
     let limits = list.plugins.iter().position(|plugin| plugin.plugin_type() == "bandwidth");
     if let (Some(main), Some(index)) = (list.plugins.iter().find(is_main), limits)
         && plugins.is_native("bandwidth")

@@ -5,10 +5,11 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoMacVlan, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
+    InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, InfoVlan, LinkAttribute, LinkInfo,
+    LinkMessage,
 };
 
-use super::MacvlanMode;
+use super::{IpvlanMode, MacvlanMode};
 use crate::netlink::{Netlink, NetlinkError};
 
 /// What every new link is told, whatever its kind.
@@ -60,6 +61,28 @@ impl Netlink {
         let mut message = plan.message(InfoKind::MacVlan, Some(InfoData::MacVlan(data)));
         message.attributes.push(LinkAttribute::Link(parent));
         self.create(message, || format!("create macvlan {} on link {parent}", plan.name))
+    }
+
+    /// Creates an ipvlan on `parent` directly in its final namespace; the mode becomes that of all children of the parent.
+    pub fn add_ipvlan(&self, plan: &LinkPlan<'_>, parent: u32, mode: IpvlanMode) -> Result<(), NetlinkError> {
+        let data = InfoData::IpVlan(vec![InfoIpVlan::Mode(mode.into())]);
+        let mut message = plan.message(InfoKind::IpVlan, Some(data));
+        message.attributes.push(LinkAttribute::Link(parent));
+        self.create(message, || format!("create ipvlan {} on link {parent}", plan.name))
+    }
+
+    /// Creates an 802.1Q VLAN device on `parent` directly in its final namespace; a parent has each VLAN once, whatever
+    /// the namespace.
+    pub fn add_vlan(&self, plan: &LinkPlan<'_>, parent: u32, id: u16) -> Result<(), NetlinkError> {
+        let data = InfoData::Vlan(vec![InfoVlan::Id(id)]);
+        let mut message = plan.message(InfoKind::Vlan, Some(data));
+        message.attributes.push(LinkAttribute::Link(parent));
+        self.create(message, || format!("create {} in VLAN {id} of link {parent}", plan.name))
+    }
+
+    /// Creates a dummy, which sends nothing anywhere, directly in its final namespace.
+    pub fn add_dummy(&self, plan: &LinkPlan<'_>) -> Result<(), NetlinkError> {
+        self.create(plan.message(InfoKind::Dummy, None), || format!("create dummy {}", plan.name))
     }
 
     /// Creates a veth pair, each end directly in its final namespace.

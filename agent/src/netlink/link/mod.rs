@@ -2,12 +2,14 @@
 
 mod change;
 mod create;
+mod ipvlan;
 mod macvlan;
 
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoMacVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+    LinkMessage,
 };
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
@@ -16,6 +18,7 @@ use super::{Netlink, NetlinkError};
 
 pub use change::MovePlan;
 pub use create::LinkPlan;
+pub use ipvlan::IpvlanMode;
 pub use macvlan::MacvlanMode;
 
 /// A link as the kernel reports it.
@@ -41,6 +44,12 @@ pub struct Link {
     pub parent: Option<u32>,
     /// The macvlan mode, for a macvlan.
     pub macvlan_mode: Option<MacvlanMode>,
+    /// The ipvlan mode, for an ipvlan.
+    pub ipvlan_mode: Option<IpvlanMode>,
+    /// The VLAN's id, for a VLAN device.
+    pub vlan: Option<u16>,
+    /// The hardware address that the device was built with, where it has one.
+    pub permanent_mac: Option<[u8; 6]>,
     /// Promiscuous mode was asked for.
     pub is_promiscuous: bool,
 }
@@ -118,12 +127,16 @@ impl Link {
             controller: None,
             parent: None,
             macvlan_mode: None,
+            ipvlan_mode: None,
+            vlan: None,
+            permanent_mac: None,
             is_promiscuous: message.header.flags.contains(LinkFlags::Promisc),
         };
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::Address(bytes) => link.mac = bytes.try_into().unwrap_or_default(),
+                LinkAttribute::PermAddress(bytes) => link.permanent_mac = bytes.try_into().ok(),
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
                 LinkAttribute::Controller(index) => link.controller = Some(index),
                 LinkAttribute::Link(index) => link.parent = Some(index),
@@ -141,6 +154,18 @@ impl Link {
                 LinkInfo::Data(InfoData::MacVlan(data)) => {
                     self.macvlan_mode = data.into_iter().find_map(|info| match info {
                         InfoMacVlan::Mode(mode) => MacvlanMode::from_kernel(mode),
+                        _ => None,
+                    });
+                }
+                LinkInfo::Data(InfoData::IpVlan(data)) => {
+                    self.ipvlan_mode = data.into_iter().find_map(|info| match info {
+                        InfoIpVlan::Mode(mode) => IpvlanMode::from_kernel(mode),
+                        _ => None,
+                    });
+                }
+                LinkInfo::Data(InfoData::Vlan(data)) => {
+                    self.vlan = data.into_iter().find_map(|info| match info {
+                        InfoVlan::Id(id) => Some(id),
                         _ => None,
                     });
                 }

@@ -42,7 +42,7 @@ fn check_bridge(config: &Config, bridge: &Link) -> Result<(), CniError> {
 }
 
 fn check_port(call: &PluginCall<'_>, bridge: &Link) -> Result<(), CniError> {
-    let name = link::host_name(call.container_id, call.ifname);
+    let name = call.host_end_name();
     match call.host.link_by_name(&name)? {
         None => Err(differs(format!("the host's end {name} of interface {} is gone", call.ifname))),
         Some(port) if port.controller != Some(bridge.index) => {

@@ -10,6 +10,7 @@ use plexus_cni::{CniError, Code};
 use serde::Deserialize;
 
 use crate::plugin::PluginCall;
+use crate::plugin::masquerade::check_backend;
 
 /// Name of the bridge where the config has none.
 const BRIDGE_DEFAULT: &str = "cni0";
@@ -141,9 +142,7 @@ impl Config {
         check_ifname(&bridge, "bridge: key \"bridge\"")
             .map_err(|error| CniError { code: Code::InvalidConfig, ..error })?;
         let vlans = vlans(keys.vlan, keys.vlan_trunk.as_deref())?;
-        if !matches!(&*keys.ip_masq_backend, "" | "iptables" | "nftables") {
-            return Err(wrong("ipMasqBackend", &keys.ip_masq_backend, "it must be iptables or nftables"));
-        }
+        check_backend("bridge", &keys.ip_masq_backend)?;
         if keys.mtu > MTU_MAX {
             return Err(wrong("mtu", &keys.mtu.to_string(), &format!("it must be 0 to {MTU_MAX}")));
         }

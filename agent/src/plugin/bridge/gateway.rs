@@ -7,10 +7,11 @@ use plexus_cni::result::Route;
 use plexus_cni::{CniError, Code};
 
 use super::config::Config;
-use super::{link, sysctl, vlan};
+use super::{link, vlan};
 use crate::ipam::IpamResult;
 use crate::netlink::Link;
 use crate::plugin::PluginCall;
+use crate::plugin::forwarding::enable_forwarding;
 use crate::plugin::undo::Undo;
 
 /// Addresses that the host has on the bridge, or in the access VLAN.
@@ -64,11 +65,7 @@ impl Gateways {
         for gateway in &self.0 {
             ensure_address(call, holder, *gateway, config.force_address)?;
         }
-        for is_ipv4 in [true, false] {
-            if self.0.iter().any(|gateway| gateway.addr().is_ipv4() == is_ipv4) {
-                sysctl::enable_forwarding(is_ipv4)?;
-            }
-        }
+        enable_forwarding(&self.0, "bridge")?;
         Ok(vlan_interface)
     }
 

@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use plexus_abi::PORT_IFINDEX_BASE;
 use plexus_cni::{CniError, Code};
 
 use super::config::{Config, Vlans};
@@ -27,19 +26,6 @@ pub(super) struct Veth {
     pub(super) bridge: Link,
     pub(super) host: Link,
     pub(super) container: Link,
-}
-
-/// Name of the host's end: it follows from the attachment, so DEL finds it without a record.
-pub(super) fn host_name(container_id: &str, ifname: &str) -> String {
-    // FNV-1a, 64 bits, of which 44 fit beside "veth" into 15 bytes.
-    let hash = container_id
-        .bytes()
-        .chain([0])
-        .chain(ifname.bytes())
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    format!("veth{:011x}", hash >> 20)
 }
 
 /// Refuses a name that another kind of link has.
@@ -70,19 +56,9 @@ pub(super) fn connect<'a>(
 ) -> Result<Veth, CniError> {
     let _alone = alone();
     let bridge = ensure_bridge(call, config, undo)?;
-    let name = host_name(call.container_id, call.ifname);
-    let index = call.port_id.map(|id| PORT_IFINDEX_BASE + id);
-    let host = LinkPlan { name: &name, index, mtu: config.mtu, ..LinkPlan::default() };
-    let container = LinkPlan {
-        name: call.ifname,
-        mac: config.mac,
-        mtu: config.mtu,
-        netns: Some(call.netns()?),
-        ..LinkPlan::default()
-    };
-    call.host.add_veth(&host, &container)?;
-    undo.push(|| delete_host_end(call));
-    let port = by_name(call, &name)?;
+    call.add_veth(config.mtu, config.mac)?;
+    undo.push(|| call.delete_host_end());
+    let port = by_name(call, &call.host_end_name())?;
     call.host.set_controller(port.index, bridge.index)?;
     call.host.set_bridge_port(port.index, config.hairpin_mode, config.port_isolation)?;
     vlan::join(call, config, port.index)?;
@@ -136,7 +112,7 @@ fn delete_unused_bridge(call: &PluginCall<'_>, name: &str) -> Result<(), CniErro
 
 /// Deletes the pair: at the host's end, which is there even where the container's namespace is gone.
 pub(super) fn disconnect(call: &PluginCall<'_>) -> Result<(), CniError> {
-    delete_host_end(call)?;
+    call.delete_host_end()?;
     let Some(sandbox) = call.sandbox else { return Ok(()) };
     match sandbox.netlink.link_by_name(call.ifname)? {
         Some(link) if is_port_of_our_bridge(call, &link)? => Ok(sandbox.netlink.delete_link(link.index)?),
@@ -151,13 +127,6 @@ fn is_port_of_our_bridge(call: &PluginCall<'_>, link: &Link) -> Result<bool, Cni
     let Some(peer) = call.host.link_by_index(peer)? else { return Ok(false) };
     let Some(bridge) = call.host.link_by_name(&config::bridge_name(call)?)? else { return Ok(false) };
     Ok(peer.kind == "veth" && peer.parent == Some(link.index) && peer.controller == Some(bridge.index))
-}
-
-fn delete_host_end(call: &PluginCall<'_>) -> Result<(), CniError> {
-    match call.host.link_by_name(&host_name(call.container_id, call.ifname))? {
-        Some(link) if link.kind == "veth" => Ok(call.host.delete_link(link.index)?),
-        _ => Ok(()),
-    }
 }
 
 /// Waits until the port passes traffic: the kernel reports a carrier a moment after both ends are up.
@@ -191,22 +160,4 @@ fn gone(name: &str) -> CniError {
 
 pub(super) fn alone() -> MutexGuard<'static, ()> {
     BRIDGES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hosts_end_is_named_by_the_attachment() {
-        let name = host_name("abc", "net1");
-        assert_eq!(name, host_name("abc", "net1"));
-        assert!(
-            name.len() == 15
-                && name.starts_with("veth")
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        );
-        assert_ne!(name, host_name("abc", "net2"));
-        assert_ne!(host_name("ab", "cnet1"), host_name("abc", "net1"));
-    }
 }

@@ -21,6 +21,7 @@ use plexus_cni::{CniError, CniResult, Code};
 use self::config::Config;
 use self::gateway::Gateways;
 use self::link::Veth;
+use super::masquerade::is_on;
 use super::undo::Undo;
 use super::{Attached, Plugin, PluginCall, interface};
 use crate::ipam::IpamResult;
@@ -68,7 +69,7 @@ impl Plugin for Bridge {
 
     /// Its packet filter rules are in tables that are not ours.
     fn undoes_reference(&self, config: &PluginConfig) -> bool {
-        !rules::is_on(config, "ipMasq") && !rules::is_on(config, "macspoofchk")
+        !is_on(config, "ipMasq") && !is_on(config, "macspoofchk")
     }
 
     fn status(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
@@ -99,7 +100,7 @@ fn attach<'a>(
     container::configure(call, config, &veth.container, &ipam)?;
     let vlan_interface = gateways.set_up(call, config, &veth.bridge, undo)?;
     if config.ip_masq && !ipam.ips.is_empty() {
-        rules::masquerade(call, &ipam.ips, undo)?;
+        call.masquerade(&ipam.ips, undo)?;
     }
     if !config.disable_container_interface {
         link::wait_until_running(call, veth.host.index)?;

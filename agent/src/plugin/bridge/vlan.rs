@@ -7,6 +7,7 @@ use super::link;
 use crate::netlink::{Link, LinkPlan};
 use crate::plugin::PluginCall;
 use crate::plugin::undo::Undo;
+use crate::plugin::veth::host_end_name;
 
 /// Puts a port into the config's VLANs.
 pub(super) fn join(call: &PluginCall<'_>, config: &Config, port: u32) -> Result<(), CniError> {
@@ -43,7 +44,7 @@ pub(super) fn gateway_interface<'a>(
         return Err(CniError::new(Code::InvalidConfig, format!("bridge: {name} exists and is no veth"))
             .because(format!("it is a {}; the VLAN's gateway needs this name", link.kind)));
     }
-    let port_name = link::host_name("", &name);
+    let port_name = host_end_name("", &name);
     let mtu = Some(bridge.mtu);
     let gateway = LinkPlan { name: &name, mtu, ..LinkPlan::default() };
     let port = LinkPlan { name: &port_name, mtu, ..LinkPlan::default() };
@@ -65,7 +66,7 @@ fn remove_unused_gateway(call: &PluginCall<'_>, config: &Config, name: &str) -> 
     else {
         return Ok(());
     };
-    let ours = [link::host_name("", name), link::host_name(call.container_id, call.ifname)];
+    let ours = [host_end_name("", name), call.host_end_name()];
     let links = call.host.links()?;
     let is_used =
         links.iter().any(|link| link.controller == Some(bridge.index) && !ours.contains(&link.name));

@@ -66,6 +66,19 @@ impl Parent<'_> {
         Ok(parent)
     }
 
+    /// As [`Self::check`], and refuses a child that is another link's.
+    pub(super) fn check_child(&self, call: &PluginCall<'_>, child: &Link) -> Result<(), CniError> {
+        let parent = self.check(call)?;
+        if child.parent == Some(parent.index) {
+            return Ok(());
+        }
+        Err(CniError::new(
+            Code::CheckFailed,
+            format!("interface {} is no child of master {}", child.name, parent.name),
+        )
+        .because("the master was replaced by another link of that name; restart the pod"))
+    }
+
     /// The socket on which its children are made, and what its namespace is called.
     pub(super) fn side<'b>(&self, call: &PluginCall<'b>) -> Result<(&'b Netlink, &'static str), CniError> {
         if self.is_in_container {
