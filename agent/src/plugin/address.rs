@@ -182,15 +182,15 @@ impl PluginCall<'_> {
         }
         Ok(link)
     }
+}
 
-    /// Refuses an interface of another kind, as `ip -d link` says it.
-    pub(super) fn check_kind(&self, link: &Link, kind: &str) -> Result<(), CniError> {
-        if link.kind == kind {
-            return Ok(());
-        }
-        let found = if link.kind.is_empty() { "device" } else { &link.kind };
-        Err(differs(format!("interface {} is a {found}", link.name), kind))
+/// Refuses an interface of another kind, as `ip -d link` says it.
+pub(super) fn check_kind(link: &Link, kind: &str) -> Result<(), CniError> {
+    if link.kind == kind {
+        return Ok(());
     }
+    let found = if link.kind.is_empty() { "device" } else { &link.kind };
+    Err(differs(format!("interface {} is a {found}", link.name), kind))
 }
 
 fn differs(found: String, expected: &str) -> CniError {

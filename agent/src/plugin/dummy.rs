@@ -7,6 +7,7 @@ use plexus_cni::result::Dns;
 use plexus_cni::{CniError, CniResult, Code};
 use serde::Deserialize;
 
+use super::address::check_kind;
 use super::{Attached, Plugin, PluginCall};
 use crate::netlink::{Link, LinkPlan};
 
@@ -44,7 +45,7 @@ impl Plugin for Dummy {
 
     fn check(&self, call: &PluginCall<'_>, result: &CniResult) -> Result<(), CniError> {
         call.ipam_check()?;
-        call.check_kind(&call.check_addresses(result)?, KIND)?;
+        check_kind(&call.check_addresses(result)?, KIND)?;
         call.check_port()
     }
 

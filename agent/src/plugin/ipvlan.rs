@@ -9,6 +9,7 @@ use plexus_cni::result::Dns;
 use plexus_cni::{CniError, CniResult, Code};
 use serde::Deserialize;
 
+use super::address::check_kind;
 use super::parent::Parent;
 use super::{Attached, Plugin, PluginCall};
 use crate::ipam::IpamResult;
@@ -119,7 +120,7 @@ impl Plugin for Ipvlan {
         let config: Config = call.config.typed()?;
         call.ipam_check()?;
         let link = call.check_addresses(result)?;
-        call.check_kind(&link, KIND)?;
+        check_kind(&link, KIND)?;
         let expected = IpvlanMode::from(config.mode);
         if link.ipvlan_mode != Some(expected) {
             return Err(CniError::new(

@@ -9,6 +9,7 @@ use plexus_cni::result::Dns;
 use plexus_cni::{CniError, CniResult, Code};
 use serde::Deserialize;
 
+use super::address::check_kind;
 use super::parent::Parent;
 use super::{Attached, Plugin, PluginCall};
 use crate::netlink::{Link, LinkPlan};
@@ -83,7 +84,7 @@ impl Plugin for Vlan {
         let config: Config = call.config.typed()?;
         call.ipam_check()?;
         let link = call.check_addresses(result)?;
-        call.check_kind(&link, KIND)?;
+        check_kind(&link, KIND)?;
         if link.vlan != Some(config.id()?) {
             return Err(CniError::new(
                 Code::CheckFailed,

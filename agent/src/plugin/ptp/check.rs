@@ -5,12 +5,13 @@ use plexus_cni::{CniError, CniResult, Code};
 use super::leg::Leg;
 use super::{Config, host_end};
 use crate::plugin::PluginCall;
+use crate::plugin::address::check_kind;
 
 /// Compares the container's end, the host's end with its addresses and routes, rules and port.
 pub(super) fn check(call: &PluginCall<'_>, config: &Config, result: &CniResult) -> Result<(), CniError> {
     call.ipam_check()?;
     let link = call.check_addresses(result)?;
-    call.check_kind(&link, "veth")?;
+    check_kind(&link, "veth")?;
     let container = result.container_interface(call.ifname);
     let ours: Vec<_> = result.ips.iter().filter(|ip| ip.interface == container).cloned().collect();
     let legs = Leg::of_all(&ours)?;
