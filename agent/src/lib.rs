@@ -8,6 +8,7 @@ pub mod args;
 pub mod attach;
 pub mod cluster;
 pub mod config;
+pub mod conntrack;
 pub mod ctl;
 pub mod datapath;
 pub mod delegate;

@@ -55,6 +55,28 @@ impl Netlink {
         Ok(None)
     }
 
+    /// The link by which the kernel would send to `address`, if it knows a way.
+    pub fn link_towards(&self, address: IpAddr) -> Result<Option<Link>, NetlinkError> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(address);
+        message.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
+        message.attributes.push(RouteAttribute::Destination(self::address(address)));
+        let what = || format!("look up the route to {address}");
+        let answers = match self.request(what, RouteNetlinkMessage::GetRoute(message), 0) {
+            Err(error) if matches!(error.errno, Errno::ENETUNREACH | Errno::EHOSTUNREACH) => return Ok(None),
+            outcome => outcome?,
+        };
+        let attributes = answers.into_iter().filter_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(message) => Some(message.attributes),
+            _ => None,
+        });
+        let link = attributes.flatten().find_map(|attribute| match attribute {
+            RouteAttribute::Oif(link) => Some(link),
+            _ => None,
+        });
+        link.map_or(Ok(None), |link| self.link_by_index(link))
+    }
+
     fn dump_routes(
         &self,
         any: IpAddr,

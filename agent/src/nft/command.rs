@@ -25,6 +25,11 @@ pub(super) fn run(script: &str, deadline: Duration) -> Result<String, NftError> 
     Ok(output)
 }
 
+/// As [`run`], for listings; what is listed has its handle behind it.
+pub(super) fn run_with_handles(script: &str, deadline: Duration) -> Result<String, NftError> {
+    run_by(Command::new("nft").args(["-a", "-f", "-"]), script, deadline)
+}
+
 fn run_by(program: &mut Command, script: &str, deadline: Duration) -> Result<String, NftError> {
     let (mut child, output) = start(program, script).map_err(NftError::Start)?;
     let outcome = read_to_end(output, Instant::now() + deadline);

@@ -7,19 +7,29 @@
 //! long as any attachment is there.
 //!
 //! ```text
-//! table inet plexus    postrouting ── ip saddr vmap @masquerade4 ──▶ masq-CONTAINER-IFNAME
-//! table bridge plexus  prerouting ─── iifname vmap @checked ───────▶ spoof-CONTAINER-IFNAME
+//! table inet plexus           postrouting ── ip saddr vmap @masquerade4 ──▶ masq-CONTAINER-IFNAME
+//! table bridge plexus         prerouting ─── iifname vmap @checked ───────▶ spoof-CONTAINER-IFNAME
+//! table inet plexus-hostport  prerouting ─── protocol . port vmap @any4 ──▶ port-CONTAINER-IFNAME
+//! table inet plexus-firewall  forward ────── ip saddr vmap @pods4 ────────▶ pass-CONTAINER-IFNAME
 //! ```
 
+mod claim;
 mod command;
+mod firewall;
+mod host_ports;
+mod listing;
 mod masquerade;
 mod name;
+mod script;
 mod spoof_check;
+mod table;
 
 use std::time::Duration;
 
 use plexus_cni::{CniError, Code};
 
+pub use firewall::{Firewall, IngressPolicy, is_firewalld_there};
+pub use host_ports::{HostPort, HostPorts, Protocol, Translation};
 pub use masquerade::Masquerade;
 pub use spoof_check::SpoofCheck;
 
@@ -38,6 +48,14 @@ pub enum NftError {
     /// It refused the script; nothing was changed.
     #[error("nft refused the rules: {0}")]
     Refused(String),
+    /// What an attachment asks for belongs to another one.
+    #[error("{what} is held by {owner}")]
+    Taken {
+        /// The map's key.
+        what: String,
+        /// Who has it.
+        owner: String,
+    },
 }
 
 impl From<NftError> for CniError {
@@ -45,6 +63,7 @@ impl From<NftError> for CniError {
         let code = match error {
             NftError::Deadline(_) => Code::TryAgain,
             NftError::Start(_) | NftError::Refused(_) => Code::Kernel,
+            NftError::Taken { .. } => Code::AddressUnavailable,
         };
         CniError::new(code, "cannot change the firewall rules").because(error.to_string())
     }

@@ -4,10 +4,15 @@
 /// digits, `_`, `.` and `-`, an interface name 15 of any kind.
 pub(super) fn chain(prefix: &str, container_id: &str, ifname: &str) -> String {
     // The dash is escaped too, so the last one ends the container id.
+    format!("{prefix}-{container_id}-{}", escaped(ifname))
+}
+
+/// An interface's name as a part of a chain's.
+pub(super) fn escaped(ifname: &str) -> String {
     let escaped = ifname.bytes().map(|byte| {
         if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("_{byte:02x}") }
     });
-    format!("{prefix}-{container_id}-{}", escaped.collect::<String>())
+    escaped.collect()
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ mod address;
 mod bandwidth;
 mod bridge;
 mod call;
+mod chained;
 mod dummy;
 mod fastpath;
+mod firewall;
 mod forwarding;
 mod interface;
 mod ipvlan;
@@ -21,6 +23,7 @@ mod options;
 mod parent;
 mod passthru;
 mod port;
+mod portmap;
 mod ptp;
 mod sandbox;
 mod siblings;
@@ -101,6 +104,8 @@ pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
         "loopback" => Some(&loopback::Loopback),
         "fastpath" => Some(&fastpath::Fastpath),
         "bandwidth" => Some(&bandwidth::Bandwidth),
+        "portmap" => Some(&portmap::Portmap),
+        "firewall" => Some(&firewall::Firewall),
         "passthru" => Some(&passthru::Passthru),
         _ => None,
     }
