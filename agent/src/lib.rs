@@ -34,5 +34,6 @@ pub mod server;
 pub mod settings;
 pub mod spool;
 pub mod status;
+pub mod sysfs;
 pub mod takeover;
 pub mod worker;

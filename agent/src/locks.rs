@@ -1,7 +1,7 @@
 //! One operation per container at a time (C134), and no GC beside an ADD or DEL (C136).
 
 use std::collections::HashSet;
-use std::sync::{Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use plexus_cni::{CniError, Code};
@@ -12,6 +12,7 @@ pub struct Locks {
     busy: Mutex<HashSet<String>>,
     freed: Condvar,
     collection: RwLock<()>,
+    reserving: Mutex<()>,
 }
 
 /// A container that is ours until this is dropped.
@@ -45,6 +46,11 @@ impl Locks {
     /// Waits until no container is busy, and keeps them so.
     pub fn collection(&self) -> RwLockWriteGuard<'_, ()> {
         self.collection.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held between finding that a device of the host is free and recording who has it.
+    pub fn reservation(&self) -> MutexGuard<'_, ()> {
+        self.reserving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

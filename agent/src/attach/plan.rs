@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use plexus_abi::PORT_IFINDEX_BASE;
 use plexus_cni::authorize::Lookup;
 use plexus_cni::config::NetworkConfigList;
 use plexus_cni::default_route::DefaultRoutePlan;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::{Request, device};
 use crate::cluster::{Found, Patience, PodId, chain_files, network_file};
+use crate::netlink::Netlink;
 use crate::plugin::{Plugin, chosen, native};
 use crate::record::{Attachment, Notes, Owner, PodRef, Record};
 
@@ -56,7 +58,7 @@ pub(super) fn reserve_ports(request: &Request<'_>, attachments: &mut [Attachment
         if !attachments[index].owns_port {
             continue;
         }
-        match request.agent.ports.take() {
+        match free_port(request) {
             Ok(id) => attachments[index].port_id = Some(id),
             Err(error) => {
                 release_ports(request, &attachments[..index]);
@@ -65,6 +67,18 @@ pub(super) fn reserve_ports(request: &Request<'_>, attachments: &mut [Attachment
         }
     }
     Ok(())
+}
+
+/// A port id whose index nobody in the host has: a device that came back from a pod's namespace keeps the index of its
+/// port where plexusd may not move it once more. Such an id stays taken.
+fn free_port(request: &Request<'_>) -> Result<u32, CniError> {
+    loop {
+        let id = request.agent.ports.take()?;
+        if !Netlink::has_host_index(PORT_IFINDEX_BASE + id) {
+            return Ok(id);
+        }
+        tracing::warn!(port = id, "a device of the host has the index of a port");
+    }
 }
 
 /// Gives the port ids back.

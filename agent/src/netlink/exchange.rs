@@ -49,6 +49,15 @@ impl Exchange {
         self.socket.as_fd()
     }
 
+    /// Makes room for datagrams of so many bytes: the answer to a single question may be longer than a list's parts.
+    pub(super) fn reserve(&self, bytes: usize) {
+        if let Ok(mut buffer) = self.buffer.try_borrow_mut()
+            && buffer.len() < bytes
+        {
+            buffer.resize(bytes, 0);
+        }
+    }
+
     /// Sends one request and collects the answers.
     pub(super) fn ask(
         &self,
@@ -63,7 +72,8 @@ impl Exchange {
         request.finalize();
         // Nobody else borrows it: a socket belongs to one thread, and nothing below calls back.
         let mut buffer = self.buffer.try_borrow_mut().map_err(|_| Errno::EBUSY)?;
-        buffer.resize(DATAGRAM_BYTES.max(request.buffer_len()), 0);
+        let room = DATAGRAM_BYTES.max(request.buffer_len()).max(buffer.len());
+        buffer.resize(room, 0);
         let bytes = &mut buffer[..request.buffer_len()];
         request.serialize(bytes);
         sendto(self.socket.as_raw_fd(), bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;

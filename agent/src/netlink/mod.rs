@@ -11,6 +11,7 @@ mod exchange;
 mod link;
 mod route;
 mod station;
+mod vf;
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -22,6 +23,7 @@ use plexus_cni::{CniError, Code};
 
 pub use dad::DadState;
 pub use link::{IpvlanMode, Link, LinkPlan, MacvlanMode, MovePlan};
+pub use vf::{VfChange, VfLinkState, VfRates, VfState, VfVlan, VlanProtocol};
 
 use self::exchange::Exchange;
 use crate::fault;

@@ -11,9 +11,10 @@
 mod descriptors;
 mod socket;
 
+use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType};
 
 use crate::fault;
@@ -30,6 +31,9 @@ pub enum SandboxError {
     /// No socket could be opened there.
     #[error("cannot open a netlink socket in the pod's network namespace: {0}")]
     Socket(nix::Error),
+    /// No namespace could be made: CAP_SYS_ADMIN is missing.
+    #[error("cannot make a network namespace: {0}; plexusd needs CAP_SYS_ADMIN for it")]
+    Make(std::io::Error),
     /// The thread that entered the namespace could not be started or ended by a panic.
     #[error("the thread inside the pod's network namespace could not run: {0}")]
     Thread(String),
@@ -41,6 +45,18 @@ pub fn open_netlink(netns: BorrowedFd<'_>) -> Result<OwnedFd, SandboxError> {
     let open =
         || nix::sys::socket::socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute);
     within(netns, open)?.map_err(SandboxError::Socket)
+}
+
+/// A new network namespace that ends with the descriptor.
+pub fn scratch() -> Result<OwnedFd, SandboxError> {
+    let enter_new = || {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        File::open("/proc/thread-self/ns/net")
+    };
+    let thread = std::thread::Builder::new().name("scratch".into()).spawn(enter_new);
+    let thread = thread.map_err(|error| SandboxError::Thread(error.to_string()))?;
+    let made = thread.join().map_err(|_| SandboxError::Thread("it panicked".into()))?;
+    made.map(OwnedFd::from).map_err(SandboxError::Make)
 }
 
 /// Runs `work` on a thread of its own inside the network namespace `netns`, and returns what it returned.

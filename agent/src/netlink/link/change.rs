@@ -138,7 +138,7 @@ impl Netlink {
         self.change(index, message, || format!("disable link-local addresses of link {index}"))
     }
 
-    fn change(
+    pub(in crate::netlink) fn change(
         &self,
         index: u32,
         mut message: LinkMessage,

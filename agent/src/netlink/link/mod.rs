@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod ipvlan;
 mod macvlan;
+mod names;
 
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::RouteNetlinkMessage;
@@ -12,7 +13,7 @@ use netlink_packet_route::link::{
     LinkMessage,
 };
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::{Netlink, NetlinkError};
 
@@ -22,6 +23,7 @@ pub use ipvlan::IpvlanMode;
 pub use macvlan::MacvlanMode;
 
 /// A link as the kernel reports it.
+#[allow(clippy::struct_excessive_bools, reason = "independent flags, as the kernel has them")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Index in its network namespace.
@@ -52,6 +54,16 @@ pub struct Link {
     pub permanent_mac: Option<[u8; 6]>,
     /// Promiscuous mode was asked for.
     pub is_promiscuous: bool,
+    /// All multicast frames are received.
+    pub is_all_multicast: bool,
+    /// Length of the transmit queue, in packets.
+    pub tx_queue_len: u32,
+    /// It is a loopback device.
+    pub is_loopback: bool,
+    /// Alias: a text for people and tools.
+    pub alias: Option<String>,
+    /// Further names by which it is found.
+    pub alt_names: Vec<String>,
 }
 
 impl Netlink {
@@ -71,6 +83,12 @@ impl Netlink {
             Err(Errno::ENODEV | Errno::ENXIO) => Ok(None),
             Err(errno) => Err(NetlinkError { what: format!("look up link {name}"), errno }),
         }
+    }
+
+    /// Whether the namespace of this thread has a link of this index; as quick as [`Netlink::host_index`].
+    pub fn has_host_index(index: u32) -> bool {
+        // nix takes the null of "there is none" for an empty name.
+        if_indextoname(index).is_ok_and(|name| !name.is_empty())
     }
 
     /// The link with this index, if there is one.
@@ -131,6 +149,11 @@ impl Link {
             vlan: None,
             permanent_mac: None,
             is_promiscuous: message.header.flags.contains(LinkFlags::Promisc),
+            is_all_multicast: message.header.flags.contains(LinkFlags::Allmulti),
+            tx_queue_len: 0,
+            is_loopback: message.header.flags.contains(LinkFlags::Loopback),
+            alias: None,
+            alt_names: Vec::new(),
         };
         for attribute in message.attributes {
             match attribute {
@@ -141,6 +164,9 @@ impl Link {
                 LinkAttribute::Controller(index) => link.controller = Some(index),
                 LinkAttribute::Link(index) => link.parent = Some(index),
                 LinkAttribute::LinkInfo(infos) => link.read_infos(infos),
+                LinkAttribute::TxQueueLen(packets) => link.tx_queue_len = packets,
+                LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+                LinkAttribute::PropList(properties) => link.alt_names = names::alternative(properties),
                 _ => {}
             }
         }

@@ -1,0 +1,45 @@
+//! The network devices of a device.
+
+use std::path::Path;
+
+use super::{DeviceId, KernelPath, Sysfs, SysfsError, link_name, names};
+
+impl Sysfs {
+    /// Names of a device's netdevs, sorted; only those in the network namespace in which this sysfs was mounted.
+    pub fn netdevs(&self, device: &DeviceId) -> Result<Vec<String>, SysfsError> {
+        netdevs(&self.device(device))
+    }
+
+    /// As [`Sysfs::netdevs`], of a device named by its path.
+    pub fn netdevs_at(&self, path: &KernelPath) -> Result<Vec<String>, SysfsError> {
+        netdevs(&self.root.join(path.below()))
+    }
+
+    /// The device that a netdev belongs to; `None` for one that is virtual, or on another bus.
+    pub fn device_of(&self, netdev: &str) -> Result<Option<DeviceId>, SysfsError> {
+        // The kernel allows neither `/` nor `..` in names, but ours came from a record.
+        if netdev.contains('/') || netdev.starts_with('.') {
+            return Ok(None);
+        }
+        let netdev = self.root.join("class/net").join(netdev).join("device");
+        let own = link_name(&netdev)?.and_then(|name| name.parse().ok());
+        if own.is_some() {
+            return Ok(own);
+        }
+        // A virtio device sits on a PCI function.
+        let parent = netdev.canonicalize().ok().and_then(|path| Some(path.parent()?.to_owned()));
+        let name =
+            parent.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        Ok(name.and_then(|name| name.parse().ok()))
+    }
+}
+
+/// Directly beneath the device, or beneath its virtio device.
+fn netdevs(device: &Path) -> Result<Vec<String>, SysfsError> {
+    let own = names(&device.join("net"))?;
+    if !own.is_empty() {
+        return Ok(own);
+    }
+    let virtio = names(device)?.into_iter().find(|name| name.starts_with("virtio"));
+    virtio.map_or(Ok(Vec::new()), |virtio| names(&device.join(virtio).join("net")))
+}
