@@ -8,10 +8,12 @@ mod bandwidth;
 mod bridge;
 mod call;
 mod chained;
+mod device;
 mod dummy;
 mod fastpath;
 mod firewall;
 mod forwarding;
+mod host_device;
 mod interface;
 mod ipvlan;
 mod lint;
@@ -27,6 +29,7 @@ mod portmap;
 mod ptp;
 mod sandbox;
 mod siblings;
+mod sriov;
 mod undo;
 mod veth;
 mod vlan;
@@ -103,6 +106,8 @@ pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
         "ptp" => Some(&ptp::Ptp),
         "loopback" => Some(&loopback::Loopback),
         "fastpath" => Some(&fastpath::Fastpath),
+        "host-device" => Some(&host_device::HostDevice),
+        "sriov" => Some(&sriov::Sriov),
         "bandwidth" => Some(&bandwidth::Bandwidth),
         "portmap" => Some(&portmap::Portmap),
         "firewall" => Some(&firewall::Firewall),

@@ -24,6 +24,7 @@ mod del_state;
 mod devices;
 mod foreign;
 mod gc;
+mod host_device;
 mod install;
 mod meta;
 mod metrics;

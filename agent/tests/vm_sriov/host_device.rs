@@ -1,0 +1,45 @@
+//! `host-device` with devices that have a place on the bus.
+
+use serde_json::{Value, json};
+
+use crate::kernel::link;
+use crate::node::{Node, end_netns};
+use crate::outcome::succeeded;
+
+fn config(key: &str, value: &str) -> Value {
+    json!({
+        "cniVersion": "1.1.0", "name": "vf", "type": "host-device", key: value,
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.6.0.0/24"}]]},
+    })
+}
+
+#[test]
+fn a_device_is_given_by_its_place_on_the_bus_or_its_path() {
+    let Some(node) = Node::start() else { return };
+    let vfs = node.vfs(0, 1);
+    let before = node.links();
+    let path = std::fs::canonicalize(format!("/sys/bus/pci/devices/{}", vfs[0].pci_address)).unwrap();
+    for config in [config("pciBusID", &vfs[0].pci_address), config("kernelpath", path.to_str().unwrap())] {
+        let pod = node.pod(config.as_object().unwrap().keys().nth(3).unwrap());
+        let result = succeeded(&node.add(&pod, &config));
+        assert_eq!(result["interfaces"][0]["pciID"], vfs[0].pci_address);
+        assert!(link(&pod.netns, "net1").is_some());
+        succeeded(&node.check(&pod, &config, &result));
+        succeeded(&node.del(&pod, &config));
+        assert_eq!(node.links(), before);
+    }
+}
+
+#[test]
+fn a_device_whose_pod_vanished_has_its_name_and_index_again() {
+    let Some(node) = Node::start() else { return };
+    let vfs = node.vfs(0, 1);
+    node.ip(&["link", "property", "add", "dev", &vfs[0].ifname, "altname", "first-of-the-card"]);
+    let before = node.links();
+    let config = config("device", &vfs[0].ifname);
+    let pod = node.pod("a");
+    succeeded(&node.add(&pod, &config));
+    let id = end_netns(pod);
+    succeeded(&node.del_without_netns(&id, &config));
+    assert_eq!(node.links(), before);
+}
