@@ -73,6 +73,9 @@ pub struct Run {
     /// Directories beneath which an IPAM config may place its data; the first serves configs that name none.
     #[arg(long, value_delimiter = ':', default_value = "/var/lib/cni/networks:/var/lib/cni:/run/cni")]
     ipam_data_dir: Vec<PathBuf>,
+    /// File with a regular expression a line: sysctls that match none are refused. All are allowed where it does not exist.
+    #[arg(long, default_value = "/etc/cni/tuning/allowlist.conf")]
+    sysctl_allowlist: PathBuf,
     /// Socket on which the kubelet says which devices a pod was given.
     #[arg(long, default_value = "/var/lib/kubelet/pod-resources/kubelet.sock")]
     pod_resources_socket: PathBuf,
@@ -141,6 +144,7 @@ impl From<Run> for Settings {
             bpffs: run.bpffs,
             ports_max: run.ports_max,
             ipam_data_dirs: run.ipam_data_dir,
+            sysctl_allowlist: run.sysctl_allowlist,
             pod_resources_socket: run.pod_resources_socket,
             kubelet_checkpoint: run.kubelet_checkpoint,
             device_info_dir: run.device_info_dir,

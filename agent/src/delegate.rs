@@ -1,14 +1,19 @@
-//! Foreign plugins: what to execute, and what its outcome means.
+//! What the shim does for the agent: it executes foreign plugins, and it sets sysctls in the pod.
 //!
-//! The shim executes them (see [`plexus_cni::wire`]): it runs in the host's namespaces with the runtime's
-//! environment, so the agent needs neither the host's root nor its privileges.
+//! It runs in the host's namespaces with the runtime's environment (see [`plexus_cni::wire`]), so the agent needs neither
+//! the host's root nor its privileges.
+
+use std::os::fd::BorrowedFd;
 
 use plexus_cni::json::Object;
 use plexus_cni::limits::{DELEGATE_DEADLINE_MS, DELEGATE_STDOUT_BYTES_MAX};
+use plexus_cni::sysctl::{SysctlOutcome, SysctlRequest};
 use plexus_cni::wire::{ExecEnd, ExecOutcome, ExecRequest};
 use plexus_cni::{CniError, Code};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::sandbox;
 
 /// One execution of a foreign plugin.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +36,18 @@ pub struct ExecCall<'a> {
     pub config: &'a Object,
 }
 
-/// Somebody who executes foreign plugins.
+/// Somebody who does what the agent itself may not be allowed to.
 pub trait Delegates {
-    /// Executes one and returns what it printed on success; null where the verb prints nothing.
+    /// Executes a foreign plugin and returns what it printed on success; null where the verb prints nothing.
     fn exec(&self, call: &ExecCall<'_>) -> Result<Value, CniError>;
+
+    /// Reads and writes sysctls in the network namespace `netns`: without a shim at hand by entering it, which needs
+    /// CAP_SYS_ADMIN.
+    fn sysctl(&self, netns: BorrowedFd<'_>, request: &SysctlRequest) -> Result<SysctlOutcome, CniError> {
+        sandbox::work_sysctls(netns, request).map_err(|error| {
+            CniError::new(Code::Kernel, "the pod's sysctls cannot be reached").because(error.to_string())
+        })
+    }
 }
 
 /// Nobody: for work that has no shim at hand.

@@ -49,6 +49,7 @@ fn del_of(record: &Record, attachment: &Attachment) -> CniCall {
     let version = Version::NEWEST.as_str();
     CniCall {
         wire_version: WIRE_VERSION,
+        serves_sysctls: false,
         command: Command::Del,
         container_id: record.container_id.clone(),
         netns: None,

@@ -33,6 +33,8 @@ pub struct Settings {
     pub ports_max: u32,
     /// Directories beneath which a config may place IPAM data.
     pub ipam_data_dirs: Vec<PathBuf>,
+    /// The administrator's list of sysctls that pods may get; one that is not there allows all.
+    pub sysctl_allowlist: PathBuf,
     /// The kubelet's PodResources socket.
     pub pod_resources_socket: PathBuf,
     /// The kubelet's checkpoint of devices, read where the socket does not answer.

@@ -28,6 +28,7 @@ pub mod result;
 pub mod selection;
 pub mod status;
 pub mod stdin;
+pub mod sysctl;
 pub mod version;
 pub mod wire;
 

@@ -42,3 +42,9 @@ pub const DEVICE_INFO_BYTES_MAX: usize = 64 << 10;
 pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// Longest list of directories in a config, in bytes.
 pub const PATH_LIST_BYTES_MAX: usize = 16 << 10;
+/// Most sysctls in one request.
+pub const SYSCTLS_MAX: usize = 256;
+/// Longest path of a sysctl below `/proc/sys`, in bytes.
+pub const SYSCTL_NAME_BYTES_MAX: usize = 256;
+/// Longest value of a sysctl, in bytes; the kernel takes a page at most.
+pub const SYSCTL_VALUE_BYTES_MAX: usize = 4 << 10;

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! shim  → agent   Call::Cni, and with its first byte the descriptors [netns, rtnetlink socket inside it]
-//! agent → shim    Reply::Exec  (zero or more times: "run this binary")
+//! agent → shim    Reply::Exec   (zero or more times: "run this binary")
 //! shim  → agent   ExecOutcome
+//! agent → shim    Reply::Sysctl (zero or more times, from shims that say that they serve it: "set this in the pod")
+//! shim  → agent   SysctlOutcome
 //! agent → shim    Reply::Done | Reply::Failed
 //! ```
 //! A frame is its length as four bytes, big endian, and that many bytes of JSON.
@@ -15,6 +17,7 @@ use serde_json::Value;
 use crate::env::Command;
 use crate::error::{CniError, Code};
 use crate::limits::FRAME_BYTES_MAX;
+use crate::sysctl::SysctlRequest;
 
 /// The version of this conversation; an agent refuses another one.
 pub const WIRE_VERSION: u32 = 1;
@@ -37,6 +40,9 @@ pub enum Call {
 pub struct CniCall {
     /// [`WIRE_VERSION`]
     pub wire_version: u32,
+    /// The shim serves [`Reply::Sysctl`]; one that is older does not say so.
+    #[serde(default)]
+    pub serves_sysctls: bool,
     /// The verb.
     pub command: Command,
     /// `CNI_CONTAINERID`
@@ -80,6 +86,8 @@ pub enum Query {
 pub enum Reply {
     /// Execute a plugin and send its outcome.
     Exec(ExecRequest),
+    /// Read and write sysctls in the namespace of the call, and send what became of it.
+    Sysctl(SysctlRequest),
     /// The call succeeded; for ADD the result, for a query the answer, else null.
     Done(Value),
     /// The call failed.
@@ -174,6 +182,14 @@ mod tests {
         let length = body_length(frame[..HEADER_BYTES].try_into().unwrap()).unwrap();
         assert_eq!(length, frame.len() - HEADER_BYTES);
         assert_eq!(decode::<Reply>(&frame[HEADER_BYTES..]).unwrap(), reply);
+    }
+
+    #[test]
+    fn a_call_of_a_shim_that_knows_no_sysctls_is_understood() {
+        let old =
+            br#"{"wireVersion":1,"command":"DEL","containerId":"c","netns":null,"ifname":"eth0","args":"",
+            "path":[],"config":"{}"}"#;
+        assert!(!decode::<CniCall>(old).unwrap().serves_sysctls);
     }
 
     #[test]

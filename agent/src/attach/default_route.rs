@@ -5,7 +5,7 @@ use plexus_cni::default_route::{DefaultRoutePlan, default_of};
 use plexus_cni::result::Route;
 
 use super::Request;
-use crate::netlink::Netlink;
+use crate::netlink::{Netlink, TABLE_MAIN};
 use crate::record::Attachment;
 
 /// Carries the plans out: first every removal, then what is added, so that no family has two at once.
@@ -20,8 +20,11 @@ pub(super) fn apply(
     let netlink = &request.sandbox()?.netlink;
     for (attachment, plan) in attachments.iter().zip(plans) {
         if let Some(link) = link(netlink, attachment)? {
-            for route in netlink.routes(link)?.iter().filter(|route| plan.removes(&route.dst)) {
-                netlink.delete_route(link, route)?;
+            // Other tables are for those who look there: source based routing has its default routes in them.
+            for route in
+                netlink.routes_in_table(link, TABLE_MAIN)?.iter().filter(|route| plan.removes(&route.dst))
+            {
+                netlink.take_route(route)?;
             }
         }
     }

@@ -59,6 +59,10 @@ pub struct AgentConfig {
     /// `/var/lib/cni/networks`, `/var/lib/cni`, `/run/cni`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipam_data_dir: Option<Vec<PathBuf>>,
+    /// File with a regular expression a line: sysctls that match none are refused. All are allowed where it does not exist.
+    /// Default `/etc/cni/tuning/allowlist.conf`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sysctl_allowlist: Option<PathBuf>,
     /// Socket on which the kubelet says which devices a pod was given. Default
     /// `/var/lib/kubelet/pod-resources/kubelet.sock`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -34,6 +34,8 @@ pub(super) fn ask(socket: &Path, query: &Query) -> anyhow::Result<Value> {
     match wire::decode(&body)? {
         Reply::Done(answer) => Ok(answer),
         Reply::Failed(error) => Err(error.into()),
-        Reply::Exec(_) => bail!("plexusd asked plexusctl to execute a plugin; are both of the same release?"),
+        Reply::Exec(_) | Reply::Sysctl(_) => {
+            bail!("plexusd asked plexusctl to do a shim's work; are both of the same release?")
+        }
     }
 }

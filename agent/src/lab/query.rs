@@ -32,5 +32,6 @@ pub fn ask(socket: &Path, query: &Query, limit: Duration) -> Result<Value, LabEr
         Reply::Done(answer) => Ok(answer),
         Reply::Failed(error) => Err(unexpected(error.to_string())),
         Reply::Exec(request) => Err(unexpected(format!("a wish to execute {}", request.plugin))),
+        Reply::Sysctl(_) => Err(unexpected("a wish to set sysctls".into())),
     }
 }

@@ -10,7 +10,9 @@ mod dad;
 mod exchange;
 mod link;
 mod route;
+mod rule;
 mod station;
+mod table;
 mod vf;
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -23,6 +25,8 @@ use plexus_cni::{CniError, Code};
 
 pub use dad::DadState;
 pub use link::{IpvlanMode, Link, LinkPlan, MacvlanMode, MovePlan};
+pub use rule::Rule;
+pub use table::{KernelRoute, TABLE_MAIN};
 pub use vf::{VfChange, VfLinkState, VfRates, VfState, VfVlan, VlanProtocol};
 
 use self::exchange::Exchange;

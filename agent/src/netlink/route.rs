@@ -77,7 +77,7 @@ impl Netlink {
         link.map_or(Ok(None), |link| self.link_by_index(link))
     }
 
-    fn dump_routes(
+    pub(super) fn dump_routes(
         &self,
         any: IpAddr,
         what: impl FnOnce() -> String,
@@ -164,7 +164,7 @@ fn route_of(message: RouteMessage, any: IpAddr) -> Option<(u32, Route)> {
     Some((link?, route))
 }
 
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
+pub(super) fn ip(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(v4) => Some((*v4).into()),
         RouteAddress::Inet6(v6) => Some((*v6).into()),

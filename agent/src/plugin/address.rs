@@ -1,7 +1,5 @@
 //! What every main plugin does with addresses: ask IPAM, configure the interface, compare, release.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::net::IpAddr;
 
 use plexus_cni::result::{Dns, IpConfig, Route};
@@ -13,7 +11,6 @@ use super::call::format_mac;
 use crate::delegate::ExecCall;
 use crate::ipam::{Ipam, IpamRequest, IpamResult};
 use crate::netlink::Link;
-use crate::sandbox::within;
 
 impl PluginCall<'_> {
     fn ipam_request(&self) -> IpamRequest<'_> {
@@ -116,7 +113,9 @@ impl PluginCall<'_> {
             netlink.set_arp_notify(link)?;
         }
         if ips.iter().any(|ip| ip.address.addr().is_ipv6()) {
-            self.set_ndisc_notify()?;
+            // IPv6 addresses are announced when the link comes up. There is no netlink attribute for it, as there is for
+            // arp_notify; a kernel without IPv6 has no such sysctl, and fails at the address.
+            self.try_sysctls(&[format!("net/ipv6/conf/{}/ndisc_notify", self.ifname)], "1");
         }
         for ip in ips {
             netlink.add_address(link, ip.address)?;
@@ -124,21 +123,6 @@ impl PluginCall<'_> {
         netlink.set_up(link)?;
         for route in routes {
             netlink.add_route(link, &with_gateway(route, ips))?;
-        }
-        Ok(())
-    }
-
-    /// Makes the link announce its IPv6 addresses when it comes up. There is no netlink attribute for it, so the sysctl
-    /// file is written from inside the pod; a kernel without IPv6 has none, and fails at the address.
-    fn set_ndisc_notify(&self) -> Result<(), CniError> {
-        let path = format!("/proc/sys/net/ipv6/conf/{}/ndisc_notify", self.ifname);
-        let written = within(self.netns()?, || fs::write(&path, "1"));
-        match written {
-            Ok(Err(error)) if error.kind() != ErrorKind::NotFound => {
-                tracing::warn!(path, %error, "IPv6 addresses are not announced");
-            }
-            Err(error) => tracing::warn!(path, %error, "IPv6 addresses are not announced"),
-            Ok(_) => {}
         }
         Ok(())
     }

@@ -126,10 +126,7 @@ impl Plugin for Bandwidth {
 
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
         let limits = Limits::of(call)?;
-        let result = call.prev_result.cloned().ok_or_else(|| {
-            CniError::new(Code::InvalidConfig, "bandwidth: prevResult is missing")
-                .because("it is a chained plugin; put it after the plugin that makes the interface")
-        })?;
+        let result = call.require_prev_result()?.clone();
         let Some(mut port) = call.port.cloned() else {
             return without_port(call, result);
         };

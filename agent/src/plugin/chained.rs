@@ -1,9 +1,10 @@
-//! What chained plugins read of the result before them.
+//! What chained plugins read of the result before them, and the links in the pod that it lists.
 
 use ipnet::IpNet;
 use plexus_cni::{CniError, CniResult, Code};
 
 use super::PluginCall;
+use crate::netlink::Link;
 
 impl<'a> PluginCall<'a> {
     /// The result of the chain so far, without which a chained plugin has nothing to work on.
@@ -35,5 +36,21 @@ impl<'a> PluginCall<'a> {
             };
             Some(format!("{holder}, interface {}", attachment.ifname))
         })
+    }
+
+    /// The links in the container that `result` lists, in its order; where it lists none, the interface of the call. Those
+    /// that are not there are left out.
+    pub(super) fn container_links(&self, result: &CniResult) -> Result<Vec<Link>, CniError> {
+        let netlink = &self.sandbox()?.netlink;
+        let inside = result.interfaces.iter().filter(|interface| interface.sandbox.is_some());
+        let mut names: Vec<&str> = inside.map(|interface| &*interface.name).collect();
+        if names.is_empty() {
+            names.push(self.ifname);
+        }
+        let mut links = Vec::new();
+        for name in names {
+            links.extend(netlink.link_by_name(name)?);
+        }
+        Ok(links)
     }
 }

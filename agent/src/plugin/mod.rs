@@ -27,12 +27,17 @@ mod passthru;
 mod port;
 mod portmap;
 mod ptp;
+mod route_override;
 mod sandbox;
+mod sbr;
 mod siblings;
 mod sriov;
+mod sysctl;
+mod tuning;
 mod undo;
 mod veth;
 mod vlan;
+mod vrf;
 
 use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, CniResult};
@@ -111,6 +116,10 @@ pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
         "bandwidth" => Some(&bandwidth::Bandwidth),
         "portmap" => Some(&portmap::Portmap),
         "firewall" => Some(&firewall::Firewall),
+        "tuning" => Some(&tuning::Tuning),
+        "sbr" => Some(&sbr::Sbr),
+        "vrf" => Some(&vrf::Vrf),
+        "route-override" => Some(&route_override::RouteOverride),
         "passthru" => Some(&passthru::Passthru),
         _ => None,
     }

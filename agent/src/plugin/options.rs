@@ -34,6 +34,9 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
         };
         match (&**key, value) {
             ("exec", Value::Bool(_)) => {}
+            ("dataplane", _) => {
+                return wrong("routes in the data plane are not there yet; remove it, and the kernel routes");
+            }
             ("exec", _) => return wrong("it must be true (execute the binary) or false"),
             (key, Value::Bool(_)) if has_guards && GUARDS.contains(&key) => {}
             (key, _) if has_guards && GUARDS.contains(&key) => {

@@ -1,7 +1,7 @@
 //! The only place that enters a network namespace.
 //!
 //! Links, addresses and routes of a pod go through the netlink socket that the shim opened there, so almost nothing
-//! needs this room: sysctl files and attaching a program to a device that lives inside the pod.
+//! needs this room: sysctl files where no shim is at hand to write them, and sockets that it did not pass.
 
 #![allow(
     unsafe_code,
@@ -10,6 +10,7 @@
 
 mod descriptors;
 mod socket;
+mod sysctl;
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -21,6 +22,7 @@ use crate::fault;
 
 pub use descriptors::receive;
 pub use socket::enable_gro;
+pub use sysctl::work_sysctls;
 
 /// Why something could not run inside a network namespace.
 #[derive(Debug, thiserror::Error)]

@@ -114,6 +114,7 @@ fn a_client_that_leaves_in_the_middle_of_its_call_leaves_nothing() {
 fn call(container_id: &str, config: Value) -> CniCall {
     CniCall {
         wire_version: WIRE_VERSION,
+        serves_sysctls: false,
         command: Verb::Add,
         container_id: container_id.into(),
         netns: Some("/run/netns/a".into()),

@@ -9,9 +9,9 @@ use plexus_cni::env::Command;
 use plexus_cni::wire::Query;
 use serde_json::{Value, json};
 
-use crate::crash;
 use crate::meta::{default_only, network_status};
 use crate::mock_kubelet::Kubelet;
+use crate::support::crash;
 use crate::support::plugin::Script;
 use crate::support::{Node, failed, succeeded, wait, with};
 

@@ -6,7 +6,7 @@ use plexus_cni::Code;
 use plexus_cni::env::Command;
 use serde_json::{Value, json};
 
-use crate::crash::{STEPS_MAX, begin, dies, start};
+use crate::support::crash::{STEPS_MAX, begin, dies, start};
 use crate::support::kernel::{ip_json, link};
 use crate::support::{Node, failed, succeeded, with};
 

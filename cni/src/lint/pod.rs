@@ -134,6 +134,7 @@ fn planned(object: &Object<'_>, base: &str, pod: &Pod, known: &Known, findings: 
     let Some(meta) = known.meta.as_ref().filter(|_| !pod.annotations.is_empty()) else { return };
     let call = CniCall {
         wire_version: WIRE_VERSION,
+        serves_sysctls: false,
         // Devices are handed out in an ADD only, and there are none here.
         command: Command::Check,
         container_id: "check".into(),

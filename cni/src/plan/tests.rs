@@ -89,6 +89,7 @@ fn pod(annotations: &[(&str, &str)]) -> Pod {
 fn call(args: &str) -> CniCall {
     CniCall {
         wire_version: WIRE_VERSION,
+        serves_sysctls: false,
         command: Command::Add,
         container_id: "cid".into(),
         netns: Some("/n".into()),

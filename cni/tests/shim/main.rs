@@ -11,4 +11,5 @@ mod gc_status_check;
 mod netns;
 mod stdin;
 mod support;
+mod sysctl;
 mod version;

@@ -92,7 +92,11 @@ fn the_capabilities_of_the_daemon_set_are_enough_for_every_native_plugin() {
     for index in 0..2 {
         host.cable(&format!("uplink{index}"), &outside, &format!("eth{index}")).unwrap();
     }
-    let lan = network("lan", &json!({"type": "macvlan", "master": "uplink0"}), "10.78.0.0/24");
+    let mut lan = network("lan", &json!({"type": "macvlan", "master": "uplink0"}), "10.78.0.0/24");
+    // Sysctls of a pod are set by the shim: neither CAP_SYS_ADMIN nor a writable /proc/sys is needed.
+    let sysctls = json!({"net.core.somaxconn": "500", "net.ipv4.conf.IFNAME.arp_filter": "1"});
+    let tuning = json!({"type": "tuning", "sysctl": sysctls, "mtu": 1400});
+    lan["plugins"].as_array_mut().unwrap().push(tuning);
     let blue = network("blue", &json!({"type": "fastpath", "uplink": "uplink1"}), "10.79.0.0/24");
     write_network(&host.manifests_dir(), "default", "lan", &lan).unwrap();
     write_network(&host.manifests_dir(), "default", "blue", &blue).unwrap();
@@ -119,6 +123,10 @@ fn the_capabilities_of_the_daemon_set_are_enough_for_every_native_plugin() {
         }
     };
     pings();
+    for (path, expected) in [("core/somaxconn", "500"), ("ipv4/conf/net1/arp_filter", "1")] {
+        let read = || fs::read_to_string(Path::new("/proc/sys/net").join(path));
+        assert_eq!(pods[0].netns.within(read).unwrap().unwrap().trim(), expected);
+    }
     let mut with_result = config.clone();
     with_result["prevResult"] = results[0].clone();
     runtime.call(Command::Check, &pods[0], "eth0", &with_result).unwrap().success().unwrap();

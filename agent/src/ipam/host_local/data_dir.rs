@@ -14,16 +14,16 @@ const DIR_MODE: Mode = Mode::from_bits_truncate(0o755);
 
 /// A directory that a config names, split at the administrator's directory above it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct DataDir {
+pub(crate) struct DataDir {
     base: PathBuf,
     below: Vec<OsString>,
 }
 
 impl DataDir {
     /// Checks `dir` by its text alone: absolute, without `..`, and beneath one of `allowed`.
-    pub(super) fn new(dir: &Path, allowed: &[PathBuf]) -> Result<Self, CniError> {
+    pub(crate) fn new(dir: &Path, allowed: &[PathBuf]) -> Result<Self, CniError> {
         let refuse = |why: String| {
-            Err(CniError::new(Code::NotAuthorized, format!("ipam.dataDir {} is refused", dir.display()))
+            Err(CniError::new(Code::NotAuthorized, format!("dataDir {} is refused", dir.display()))
                 .because(why))
         };
         if !dir.is_absolute() || dir.components().any(|part| part == Component::ParentDir) {
@@ -42,7 +42,7 @@ impl DataDir {
     /// Opens the network's directory, and makes it where `create` says so; `None` where it does not exist.
     ///
     /// Beneath the administrator's directory every step refuses symbolic links.
-    pub(super) fn open(&self, network: &str, create: bool) -> Result<Option<OwnedFd>, CniError> {
+    pub(crate) fn open(&self, network: &str, create: bool) -> Result<Option<OwnedFd>, CniError> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fail = |path: &Path, errno: Errno| {
             let error = CniError::new(

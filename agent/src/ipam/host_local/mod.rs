@@ -3,7 +3,7 @@
 mod add;
 mod check;
 mod config;
-mod data_dir;
+pub(crate) mod data_dir;
 mod del;
 mod exhausted;
 mod gc;

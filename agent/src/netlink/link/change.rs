@@ -77,11 +77,11 @@ impl Netlink {
         self.change(index, message, || format!("set the transmit queue of link {index} to {packets} packets"))
     }
 
-    /// Makes a link a port of a bridge.
-    pub fn set_controller(&self, index: u32, bridge: u32) -> Result<(), NetlinkError> {
+    /// Makes a link a port of a bridge or a member of a VRF; 0 makes it neither.
+    pub fn set_controller(&self, index: u32, controller: u32) -> Result<(), NetlinkError> {
         let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::Controller(bridge));
-        self.change(index, message, || format!("make link {index} a port of bridge {bridge}"))
+        message.attributes.push(LinkAttribute::Controller(controller));
+        self.change(index, message, || format!("make link {index} a port of link {controller}"))
     }
 
     /// Changes the hardware address.

@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, InfoVlan, LinkAttribute, LinkInfo,
-    LinkMessage,
+    InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, InfoVlan, InfoVrf, LinkAttribute,
+    LinkInfo, LinkMessage,
 };
 
 use super::{IpvlanMode, MacvlanMode};
@@ -96,6 +96,14 @@ impl Netlink {
     pub fn add_bridge(&self, plan: &LinkPlan<'_>, vlan_filtering: bool) -> Result<(), NetlinkError> {
         let data = vlan_filtering.then(|| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
         self.create(plan.message(InfoKind::Bridge, data), || format!("create bridge {}", plan.name))
+    }
+
+    /// Creates a VRF with this routing table, in the socket's namespace or the plan's.
+    pub fn add_vrf(&self, plan: &LinkPlan<'_>, table: u32) -> Result<(), NetlinkError> {
+        let data = InfoData::Vrf(vec![InfoVrf::TableId(table)]);
+        self.create(plan.message(InfoKind::Vrf, Some(data)), || {
+            format!("create VRF {} with table {table}", plan.name)
+        })
     }
 
     fn create(&self, message: LinkMessage, what: impl FnOnce() -> String) -> Result<(), NetlinkError> {

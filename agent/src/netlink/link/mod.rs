@@ -9,7 +9,7 @@ mod names;
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+    InfoData, InfoIpVlan, InfoMacVlan, InfoVlan, InfoVrf, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
     LinkMessage,
 };
 use nix::errno::Errno;
@@ -52,6 +52,8 @@ pub struct Link {
     pub vlan: Option<u16>,
     /// The hardware address that the device was built with, where it has one.
     pub permanent_mac: Option<[u8; 6]>,
+    /// The routing table of a VRF.
+    pub vrf_table: Option<u32>,
     /// Promiscuous mode was asked for.
     pub is_promiscuous: bool,
     /// All multicast frames are received.
@@ -148,6 +150,7 @@ impl Link {
             ipvlan_mode: None,
             vlan: None,
             permanent_mac: None,
+            vrf_table: None,
             is_promiscuous: message.header.flags.contains(LinkFlags::Promisc),
             is_all_multicast: message.header.flags.contains(LinkFlags::Allmulti),
             tx_queue_len: 0,
@@ -161,10 +164,10 @@ impl Link {
                 LinkAttribute::Address(bytes) => link.mac = bytes.try_into().unwrap_or_default(),
                 LinkAttribute::PermAddress(bytes) => link.permanent_mac = bytes.try_into().ok(),
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::TxQueueLen(packets) => link.tx_queue_len = packets,
                 LinkAttribute::Controller(index) => link.controller = Some(index),
                 LinkAttribute::Link(index) => link.parent = Some(index),
                 LinkAttribute::LinkInfo(infos) => link.read_infos(infos),
-                LinkAttribute::TxQueueLen(packets) => link.tx_queue_len = packets,
                 LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
                 LinkAttribute::PropList(properties) => link.alt_names = names::alternative(properties),
                 _ => {}
@@ -192,6 +195,12 @@ impl Link {
                 LinkInfo::Data(InfoData::Vlan(data)) => {
                     self.vlan = data.into_iter().find_map(|info| match info {
                         InfoVlan::Id(id) => Some(id),
+                        _ => None,
+                    });
+                }
+                LinkInfo::Data(InfoData::Vrf(data)) => {
+                    self.vrf_table = data.into_iter().find_map(|info| match info {
+                        InfoVrf::TableId(table) => Some(table),
                         _ => None,
                     });
                 }

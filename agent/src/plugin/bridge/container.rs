@@ -1,7 +1,5 @@
 //! The container's end of the pair.
 
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plexus_cni::{CniError, Code};
@@ -10,7 +8,6 @@ use super::config::Config;
 use crate::ipam::IpamResult;
 use crate::netlink::Link;
 use crate::plugin::PluginCall;
-use crate::sandbox::within;
 
 /// How long duplicate address detection may take; the reference plugin waits as long.
 const DAD_WAIT: Duration = Duration::from_secs(10);
@@ -30,7 +27,7 @@ pub(super) fn configure(
     if !config.enabledad {
         return call.configure(link.index, &ipam.ips, &ipam.routes);
     }
-    accept_dad(call)?;
+    accept_dad(call);
     let netlink = &call.sandbox()?.netlink;
     for ip in ipam.ips.iter().filter(|ip| ip.address.addr().is_ipv6()) {
         // Added before the rest: an address that is there already is not added a second time without detection.
@@ -40,21 +37,10 @@ pub(super) fn configure(
     await_dad(call, link)
 }
 
-/// A namespace may be born with detection off. Without CAP_SYS_ADMIN the kernel's default, on, stays as it is.
-fn accept_dad(call: &PluginCall<'_>) -> Result<(), CniError> {
-    let dir = Path::new("/proc/sys/net/ipv6/conf").join(call.ifname);
-    let write = || {
-        for file in ["enhanced_dad", "accept_dad"] {
-            fs::write(dir.join(file), "1")?;
-        }
-        std::io::Result::Ok(())
-    };
-    match within(call.netns()?, write) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("duplicate address detection stays as it is: {error}"),
-        Err(error) => tracing::debug!("duplicate address detection stays as it is: {error}"),
-    }
-    Ok(())
+/// A namespace may be born with detection off. Where nobody may write it, the kernel's default, on, stays as it is.
+fn accept_dad(call: &PluginCall<'_>) {
+    let names = ["enhanced_dad", "accept_dad"];
+    call.try_sysctls(&names.map(|name| format!("net/ipv6/conf/{}/{name}", call.ifname)), "1");
 }
 
 fn await_dad(call: &PluginCall<'_>, link: &Link) -> Result<(), CniError> {

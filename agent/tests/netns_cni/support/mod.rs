@@ -1,6 +1,7 @@
 //! What the tests share: a node, its configs, views of the kernel, foreign plugins made of a few lines of shell.
 
 pub(crate) mod config;
+pub(crate) mod crash;
 pub(crate) mod kernel;
 pub(crate) mod node;
 pub(crate) mod outcome;

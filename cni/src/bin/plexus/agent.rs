@@ -9,8 +9,9 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike as _};
+use serde::Serialize;
 
-use plexus_cni::wire::{Call, ExecOutcome, HEADER_BYTES, Reply, body_length, decode, encode};
+use plexus_cni::wire::{Call, HEADER_BYTES, Reply, body_length, decode, encode};
 use plexus_cni::{CniError, Code};
 
 use crate::deadline::Deadline;
@@ -79,8 +80,8 @@ impl Agent {
         self.write(&frame[sent..])
     }
 
-    /// Sends how a plugin ended.
-    pub(crate) fn send_outcome(&mut self, outcome: &ExecOutcome) -> Result<(), AgentError> {
+    /// Sends what became of the agent's request.
+    pub(crate) fn send_outcome(&mut self, outcome: &impl Serialize) -> Result<(), AgentError> {
         self.write(&encode(outcome)?)
     }
 

@@ -39,6 +39,7 @@ impl ShimCall {
             state_dir: place(&config.state_dir, "PLEXUS_STATE_DIR", "/var/lib/plexus"),
             call: CniCall {
                 wire_version: WIRE_VERSION,
+                serves_sysctls: true,
                 command: environment.command,
                 container_id: environment.container_id,
                 netns: environment.netns,

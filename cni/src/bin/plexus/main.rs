@@ -3,6 +3,7 @@
 //! ```text
 //! main → serve → call (environment, stdin) → verb → agent (socket) ⇄ plexusd
 //!                                              │       └ delegate → pipes   (plugins that plexusd wants executed)
+//!                                              │       └ sysctl             (of the pod, read and written for it)
 //!                                              ├ netns (descriptors for the agent)
 //!                                              └ spool (DEL while plexusd is away)
 //! ```
@@ -16,6 +17,7 @@ mod pipes;
 mod serve;
 mod spool;
 mod stdin;
+mod sysctl;
 mod verb;
 
 use std::io::Write as _;

@@ -1,7 +1,7 @@
 //! The container's network namespace as two descriptors: the namespace, and a netlink socket inside it.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
@@ -83,6 +83,19 @@ pub(crate) fn open_netns(path: &str, own_is_allowed: bool) -> Result<[OwnedFd; 2
         .map_err(|error| NetnsError::Kernel("coming back from it", error))?;
     let rtnetlink = opened.map_err(|error| NetnsError::Kernel("opening a netlink socket inside", error))?;
     Ok([netns, rtnetlink])
+}
+
+/// Runs `work` inside the namespace, on a thread that ends afterwards: whatever becomes of it, the shim itself stays where
+/// it is, and so do the plugins that it executes.
+pub(crate) fn within<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let entered = std::thread::Builder::new().spawn_scoped(scope, move || {
+            setns(netns, CloneFlags::CLONE_NEWNET).map_err(|errno| errno.to_string())?;
+            Ok(work())
+        });
+        let thread = entered.map_err(|error| error.to_string())?;
+        thread.join().unwrap_or_else(|_| Err("its thread panicked".into()))
+    })
 }
 
 fn is_same(one: &OwnedFd, other: &OwnedFd) -> Result<bool, NetnsError> {

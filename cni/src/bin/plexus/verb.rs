@@ -1,6 +1,6 @@
 //! What each verb does when the agent is there, and when it is not.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::agent::{Agent, AgentError};
 use crate::call::ShimCall;
 use crate::deadline::Deadline;
 use crate::netns::open_netns;
-use crate::{delegate, spool};
+use crate::{delegate, spool, sysctl};
 
 /// STATUS is answered within a second (C107), in milliseconds.
 const STATUS_DEADLINE_MS: u64 = 900;
@@ -21,7 +21,7 @@ const STATUS_DEADLINE_MS: u64 = 900;
 const DEL_CONNECT_MS: u64 = 10_000;
 /// The pause before the agent is looked for again, in milliseconds.
 const RETRY_PAUSE_MS: u64 = 25;
-/// Plugins that one call may have executed; more than any chain of any pod needs.
+/// Times that one call may have something done by us; more than any chain of any pod needs.
 const EXECS_MAX: usize = 8192;
 
 /// Performs the call; what it returns goes to stdout.
@@ -86,7 +86,7 @@ fn ask_once(call: &ShimCall, deadline_ms: u64, absent: Code) -> Result<Value, Cn
 enum Trouble {
     /// The agent is not there or went away before it said anything.
     Agent(AgentError),
-    /// It went away after it had plugins executed.
+    /// It went away after it had something done.
     Midway(AgentError),
     /// It refused.
     Failed(CniError),
@@ -101,7 +101,7 @@ impl Trouble {
     }
 }
 
-/// One conversation: the call, the plugins that the agent wants executed, the result.
+/// One conversation: the call, what the agent wants done on the host or in the pod, the result.
 fn converse(call: &ShimCall, fds: &[OwnedFd], connect_ms: u64, deadline: Deadline) -> Result<Value, Trouble> {
     let mut agent = Agent::connect(&call.socket, connect_ms, deadline).map_err(Trouble::Agent)?;
     agent.send_call(&Call::Cni(call.call.clone()), fds).map_err(Trouble::Agent)?;
@@ -115,11 +115,16 @@ fn converse(call: &ShimCall, fds: &[OwnedFd], connect_ms: u64, deadline: Deadlin
                 let outcome = delegate::execute(&request, agent.left_ms());
                 agent.send_outcome(&outcome).map_err(trouble)?;
             }
+            Reply::Sysctl(request) => {
+                trouble = Trouble::Midway;
+                let outcome = sysctl::work(&request, fds.first().map(AsFd::as_fd));
+                agent.send_outcome(&outcome).map_err(trouble)?;
+            }
         }
     }
     Err(Trouble::Failed(CniError::new(
         Code::Internal,
-        format!("plexusd wants more than {EXECS_MAX} plugins executed"),
+        format!("plexusd wants more than {EXECS_MAX} things done by the shim"),
     )))
 }
 

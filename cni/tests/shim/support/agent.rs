@@ -9,8 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, NetlinkAddr, bind, recvmsg};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use plexus_cni::sysctl::{SysctlOutcome, SysctlRequest};
 use plexus_cni::wire::Call;
 use plexus_cni::wire::{CniCall, ExecOutcome, ExecRequest, HEADER_BYTES, Reply, body_length, decode, encode};
 use plexus_cni::{CniError, Code};
@@ -22,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) enum Step {
     /// Has a plugin executed, and keeps the outcome.
     Exec(ExecRequest),
+    /// Has sysctls read and written, and keeps the outcome.
+    Sysctl(SysctlRequest),
     /// Succeeds.
     Done(Value),
     /// Fails.
@@ -42,6 +46,8 @@ pub(crate) struct Seen {
     pub(crate) fds: Vec<PassedFd>,
     /// How executed plugins ended.
     pub(crate) outcomes: Vec<ExecOutcome>,
+    /// What became of sysctls.
+    pub(crate) sysctls: Vec<SysctlOutcome>,
 }
 
 /// A descriptor that the shim passed, open as long as the value lives.
@@ -102,17 +108,11 @@ fn serve(listener: &UnixListener, scripts: Vec<Vec<Step>>, sender: &Sender<Seen>
 fn converse(mut stream: UnixStream, script: Vec<Step>) -> Seen {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (call, fds) = receive_call(&mut stream);
-    let mut seen = Seen { call, fds, outcomes: Vec::new() };
+    let mut seen = Seen { call, fds, outcomes: Vec::new(), sysctls: Vec::new() };
     for step in script {
         match step {
-            Step::Exec(request) => {
-                stream.write_all(&encode(&Reply::Exec(request)).unwrap()).unwrap();
-                let mut header = [0; HEADER_BYTES];
-                stream.read_exact(&mut header).unwrap();
-                let mut body = vec![0; body_length(header).unwrap()];
-                stream.read_exact(&mut body).unwrap();
-                seen.outcomes.push(decode(&body).unwrap());
-            }
+            Step::Exec(request) => seen.outcomes.push(ask(&mut stream, &Reply::Exec(request))),
+            Step::Sysctl(request) => seen.sysctls.push(ask(&mut stream, &Reply::Sysctl(request))),
             Step::Done(result) => stream.write_all(&encode(&Reply::Done(result)).unwrap()).unwrap(),
             Step::Failed(code, msg) => {
                 stream.write_all(&encode(&Reply::Failed(CniError::new(code, msg))).unwrap()).unwrap();
@@ -123,6 +123,16 @@ fn converse(mut stream: UnixStream, script: Vec<Step>) -> Seen {
         }
     }
     seen
+}
+
+/// Asks the shim and reads its answer.
+fn ask<T: DeserializeOwned>(stream: &mut UnixStream, request: &Reply) -> T {
+    stream.write_all(&encode(request).unwrap()).unwrap();
+    let mut header = [0; HEADER_BYTES];
+    stream.read_exact(&mut header).unwrap();
+    let mut body = vec![0; body_length(header).unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    decode(&body).unwrap()
 }
 
 /// Reads the first frame, and what descriptors came with its first byte.

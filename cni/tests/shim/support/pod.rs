@@ -38,10 +38,15 @@ impl PodNetns {
 
     /// The netlink sockets inside, as text; see proc(5), /proc/net/netlink.
     pub(crate) fn netlink_sockets(&self) -> String {
+        self.read("/proc/thread-self/net/netlink")
+    }
+
+    /// A file as it is inside.
+    pub(crate) fn read(&self, path: &'static str) -> String {
         let file = self.0.try_clone().unwrap();
         let read = thread::spawn(move || {
             setns(file, CloneFlags::CLONE_NEWNET).unwrap();
-            std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap()
+            std::fs::read_to_string(path).unwrap()
         });
         read.join().unwrap()
     }
