@@ -223,7 +223,9 @@ impl Inner {
                 problems.push(format!("the port gets no broadcasts of network {network}"));
             }
             if !self.maps.devices.holds(id, ifindex)? {
-                notes.push("frames from the uplink come by tcx, not by XDP: GRO was off in the pod".into());
+                let note = "frames from the uplink come by tc, not by XDP: GRO was off in the pod, or the kernel (before \
+                            6.3) does not tell what the device can take";
+                notes.push(note.into());
             }
         }
         Ok(PortState {

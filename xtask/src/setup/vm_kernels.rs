@@ -27,7 +27,7 @@ const UNUSED: [&str; 8] = [
 ];
 
 /// A series of kernels with long support.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Series {
     /// Debian 12's.
     V6_1,

@@ -16,9 +16,31 @@ pub(super) enum Accelerator {
 pub(super) fn detect() -> Accelerator {
     choose(
         OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok(),
-        &fs::read_to_string("/proc/cpuinfo").unwrap_or_default(),
+        &processor_text(),
         Path::new("/sys/module/kvm_pvm").exists(),
     )
+}
+
+/// How fast the processor's time stamp counter counts, in kHz, where that can be told.
+///
+/// A translated guest sees this machine's counter. On a busy machine it measures the frequency several times too small, and
+/// its clock then runs as many times too fast, so it is told.
+pub(super) fn counter_khz() -> Option<u64> {
+    // A processor that changes its frequency shows the one of this moment.
+    let is_scaled = Path::new("/sys/devices/system/cpu/cpu0/cpufreq").exists();
+    if is_scaled { None } else { frequency_khz(&processor_text()) }
+}
+
+fn processor_text() -> String {
+    fs::read_to_string("/proc/cpuinfo").unwrap_or_default()
+}
+
+/// Of the line `cpu MHz : 2600.002`.
+fn frequency_khz(processor: &str) -> Option<u64> {
+    let line = processor.lines().find_map(|line| line.strip_prefix("cpu MHz"))?;
+    let (mhz, fraction) = line.split_once(':')?.1.trim().split_once('.')?;
+    let khz: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    Some(mhz.parse::<u64>().ok()? * 1000 + khz)
 }
 
 /// KVM needs the processor's help. A KVM without it (`kvm_pvm`) opens as well, but a stock kernel hangs in it.
@@ -32,6 +54,13 @@ fn choose(opens: bool, processor: &str, is_paravirtual: bool) -> Accelerator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_counters_frequency_is_read_to_the_kilohertz() {
+        assert_eq!(frequency_khz("model name : x\ncpu MHz\t\t: 2600.002\ncpu MHz : 1.0\n"), Some(2_600_002));
+        assert_eq!(frequency_khz("cpu MHz\t: 800.5\n"), Some(800_500));
+        assert_eq!(frequency_khz("model name : 5000.0\n"), None);
+    }
 
     #[test]
     fn kvm_is_used_only_where_a_stock_kernel_runs_in_it() {

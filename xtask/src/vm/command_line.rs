@@ -9,9 +9,10 @@ use super::accelerator::Accelerator;
 pub(super) const ROOT_TAG: &str = "root";
 pub(super) const SHARED_TAG: &str = "shared";
 
-/// What is quick to boot where the processor is emulated: no self-tests, no waiting for clocks, no mitigations.
+/// What is quick to boot where the processor is emulated: no self-tests, no waiting for clocks, no mitigations, and device
+/// addresses translated for nobody but vfio.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off cryptomgr.notests tsc=reliable \
-                                no_timer_check audit=0 random.trust_cpu=on";
+                                no_timer_check audit=0 random.trust_cpu=on intel_iommu=on iommu=pt";
 const MEMORY_MIB: &str = "2048";
 const PROCESSORS: &str = "2";
 
@@ -20,6 +21,8 @@ const PROCESSORS: &str = "2";
 pub(super) struct Devices<'a> {
     /// How it is executed.
     pub(super) accelerator: Accelerator,
+    /// The time stamp counter's frequency, in kHz, if the guest is to be told.
+    pub(super) counter_khz: Option<u64>,
     /// The uncompressed kernel.
     pub(super) kernel: &'a Path,
     /// What the kernel starts from.
@@ -48,6 +51,8 @@ pub(super) fn arguments(devices: &Devices<'_>) -> Vec<OsString> {
     add("-display", "none");
     add("-serial", "stdio");
     add("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
+    // vfio takes devices only behind one. It has to come before them.
+    add("-device", "intel-iommu,intremap=off");
     for (number, slot) in [(0, "1"), (1, "2")] {
         add("-netdev", &format!("hubport,id=igb{number},hubid=1"));
         add("-device", &format!("pcie-root-port,id=port{number},chassis={slot},slot={slot}"));
@@ -55,7 +60,8 @@ pub(super) fn arguments(devices: &Devices<'_>) -> Vec<OsString> {
         add("-netdev", &format!("hubport,id=virtio{number},hubid=2"));
         add("-device", &format!("virtio-net-pci,netdev=virtio{number},mac=02:00:00:00:02:0{slot}"));
     }
-    add("-append", KERNEL_ARGUMENTS);
+    let told = devices.counter_khz.map(|khz| format!(" tsc_early_khz={khz}")).unwrap_or_default();
+    add("-append", &format!("{KERNEL_ARGUMENTS}{told}"));
     folder(&mut arguments, ROOT_TAG, Path::new("/"), ",readonly=on");
     folder(&mut arguments, SHARED_TAG, devices.shared, "");
     arguments.extend(["-kernel".into(), devices.kernel.into()]);
@@ -80,6 +86,7 @@ mod tests {
     fn line(accelerator: Accelerator) -> String {
         let devices = Devices {
             accelerator,
+            counter_khz: Some(2_600_000),
             kernel: Path::new("/cache/vmlinux"),
             boot_image: Path::new("/logs/initrd"),
             shared: Path::new("/logs/a,b"),
@@ -101,6 +108,12 @@ mod tests {
         assert_eq!(line.matches("hubid=1").count(), 2);
         assert_eq!(line.matches("pcie-root-port").count(), 2);
         assert!(line.contains("igb,bus=port1,netdev=igb1,mac=02:00:00:00:01:02"), "{line}");
+    }
+
+    #[test]
+    fn a_guest_is_told_how_fast_its_counter_counts() {
+        let line = line(Accelerator::Tcg);
+        assert!(line.contains("iommu=pt tsc_early_khz=2600000 -fsdev"), "{line}");
     }
 
     #[test]

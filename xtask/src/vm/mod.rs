@@ -15,6 +15,7 @@ use std::process::{Child, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use self::accelerator::Accelerator;
 use crate::paths::Workspace;
 use crate::setup::{Kernel, Series, VmTools};
 
@@ -51,10 +52,13 @@ impl Guest<'_> {
             .with_context(|| format!("cannot write {}", script.display()))?;
         let console = self.console();
         let log = File::create(&console).with_context(|| format!("cannot write {}", console.display()))?;
+        let accelerator = accelerator::detect();
+        let counter_khz = if accelerator == Accelerator::Tcg { accelerator::counter_khz() } else { None };
         self.tools
             .qemu()
             .args(command_line::arguments(&command_line::Devices {
-                accelerator: accelerator::detect(),
+                accelerator,
+                counter_khz,
                 kernel: &self.kernel.image,
                 boot_image: &boot_image,
                 shared: self.shared,

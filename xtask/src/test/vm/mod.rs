@@ -37,10 +37,14 @@ pub(super) fn run(
 ) -> Result<()> {
     let suite = row_name(series);
     let logs = empty_log_dir(workspace, suite)?;
-    let cases = select(binaries, filter, &logs)?;
+    let (cases, lost) = select(binaries, filter, series, &logs)?;
     eprintln!("suite {suite}: {} tests", cases.len());
     let started = Instant::now();
     let mut row = Row::new(suite);
+    for test in lost {
+        let why = "no test begins so any more: correct xtask/src/test/vm/borrowed.rs";
+        row.add(test, Outcome::Failed(why.into()));
+    }
     let why_not = match (VmTools::find(workspace), setup::kernel(workspace, series)) {
         _ if cases.is_empty() => None,
         _ if !setup::is_root()? => Some("a guest sees this machine's files as root does, so it needs root"),
@@ -68,9 +72,14 @@ fn row_name(series: Series) -> &'static str {
     }
 }
 
-/// The suite's own tests, and those that it borrows from others.
-fn select(binaries: &[TestBinary], filter: &[String], logs: &Path) -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
+/// The suite's own tests, and those that it borrows from others; also the borrowed ones that are nowhere.
+fn select(
+    binaries: &[TestBinary],
+    filter: &[String],
+    series: Series,
+    logs: &Path,
+) -> Result<(Vec<Case>, Vec<String>)> {
+    let (mut cases, mut seen) = (Vec::new(), Vec::new());
     for binary in binaries {
         let is_own = Suite::of(binary) == Suite::Vm;
         if !is_own && !borrowed::is_lender(binary) {
@@ -78,12 +87,13 @@ fn select(binaries: &[TestBinary], filter: &[String], logs: &Path) -> Result<Vec
         }
         for (name, is_ignored) in binary.list()? {
             let is_wanted = filter.is_empty() || filter.iter().any(|part| name.contains(part));
-            if is_wanted && (is_own || borrowed::is_borrowed(binary, &name)) {
-                cases.push(Case::new(binary, name, is_ignored, logs, cases.len()));
+            if is_wanted && (is_own || borrowed::is_borrowed(binary, &name, series)) {
+                cases.push(Case::new(binary, name.clone(), is_ignored, logs, cases.len()));
             }
+            seen.push((binary.name.clone(), name));
         }
     }
-    Ok(cases)
+    Ok((cases, borrowed::lost(&seen)))
 }
 
 /// Boots until every case has an outcome.
