@@ -29,7 +29,7 @@ const LOANS: [Loan; 14] = [
             "add::c040_c046_to_c049_the_result_of_a_macvlan",
             "add::c045_c046_a_fastpath_result",
             "check::c091_check_finds",
-            "del::c067_to_c070",
+            "del::c080_a_del_while_plexusd_is_away",
         ],
         since: Series::V6_1,
     },
@@ -42,7 +42,7 @@ const LOANS: [Loan; 14] = [
     // What a killed agent leaves must be found with this kernel's means.
     Loan {
         program: "netns_cni",
-        tests: &["crash::c057_c161_sigkill_at_each_step_of_a_pod_with_three_networks"],
+        tests: &["crash::c057_c161_sigkill_at_each_step_of_a_macvlan"],
         since: Series::V6_1,
     },
     // Where programs can be put differs between kernels.
@@ -85,11 +85,11 @@ const LOANS: [Loan; 14] = [
         tests: &["a_pod_tap_counts", "a_policer_holds_back", "a_guarded_tap_drops_what"],
         since: Series::V6_1,
     },
-    // Programs are replaced under traffic.
+    // Programs are replaced under traffic; where uplinks have no tcx, `bpf_uplink_gate` shows it.
     Loan {
         program: "bpf_restart",
         tests: &["a_new_generation_takes_over", "a_restart_loses_no_packet"],
-        since: Series::V6_1,
+        since: Series::V6_12,
     },
 ];
 
