@@ -16,6 +16,8 @@ use crate::run;
 /// Names a QEMU to use instead.
 const VARIABLE: &str = "PLEXUS_VM_QEMU";
 const QEMU: &str = "qemu-system-x86_64";
+/// The first release with the igb card.
+const RELEASE_MIN: u32 = 8;
 /// Suites with the packages; the second has a QEMU that is young enough.
 pub(super) const SUITES: [&str; 2] = ["bookworm", "bookworm-backports"];
 /// Without QEMU's windows, which need a desktop's libraries.
@@ -37,9 +39,15 @@ impl VmTools {
     /// `None` if one is missing.
     pub(crate) fn find(workspace: &Workspace) -> Option<Self> {
         let root = root(workspace);
-        let qemu = env::var_os(VARIABLE).map_or_else(|| root.join("usr/bin").join(QEMU), PathBuf::from);
-        let tools = Self { root, qemu };
+        let mut tools = Self { root, qemu: PathBuf::new() };
+        tools.qemu = match env::var_os(VARIABLE) {
+            Some(named) => PathBuf::from(named),
+            None => tools.path(QEMU)?,
+        };
+        // One that was neither named nor unpacked may be too old.
+        let is_trusted = env::var_os(VARIABLE).is_some() || tools.qemu.starts_with(&tools.root);
         let has_all = tools.qemu.is_file()
+            && (is_trusted || is_recent(&tools.qemu))
             && ["busybox", "modprobe", "depmod", "xz", "zstd"].iter().all(|name| tools.path(name).is_some());
         has_all.then_some(tools)
     }
@@ -83,6 +91,17 @@ impl VmTools {
     }
 }
 
+/// Whether this QEMU has the igb card.
+fn is_recent(qemu: &Path) -> bool {
+    let answer = run::output("ask QEMU for its version", Command::new(qemu).arg("--version"));
+    answer.ok().and_then(|answer| major(&answer)).is_some_and(|major| major >= RELEASE_MIN)
+}
+
+/// Of `QEMU emulator version 10.0.2 (…)`.
+fn major(answer: &str) -> Option<u32> {
+    answer.split_once("version ")?.1.split('.').next()?.parse().ok()
+}
+
 fn root(workspace: &Workspace) -> PathBuf {
     workspace.cache().join("vm-tools")
 }
@@ -90,7 +109,8 @@ fn root(workspace: &Workspace) -> PathBuf {
 /// What a person would type.
 pub(super) fn install_command() -> String {
     format!(
-        "install QEMU 8 or later, busybox-static, kmod, xz-utils and zstd, and set {VARIABLE} to the path of {QEMU}"
+        "install QEMU {RELEASE_MIN} or later, busybox-static, kmod, xz-utils and zstd; {VARIABLE} names a {QEMU} that is not on \
+         the path"
     )
 }
 
@@ -120,4 +140,16 @@ fn link_module_programs(unpacked: &Path) -> Result<()> {
         symlink("../bin/kmod", &link).with_context(|| format!("cannot create {}", link.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_read_from_qemus_own_words() {
+        assert_eq!(major("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright"), Some(10));
+        assert_eq!(major("QEMU emulator version 7.2.17"), Some(7));
+        assert_eq!(major("sh: not found"), None);
+    }
 }
