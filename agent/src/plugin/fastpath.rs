@@ -118,7 +118,8 @@ impl Plugin for Fastpath {
         let config = Config::of(call)?;
         call.ipam_check()?;
         call.check_addresses(result)?;
-        if let Some(uplink) = uplink(call, &config)?.filter(|uplink| !uplink.is_up) {
+        let uplink = uplink(call, &config).map_err(|error| CniError { code: Code::CheckFailed, ..error })?;
+        if let Some(uplink) = uplink.filter(|uplink| !uplink.is_up) {
             return Err(CniError::new(Code::CheckFailed, format!("uplink {} is down", uplink.name))
                 .because("set it up; the pod reaches only pods of this node until then"));
         }
@@ -248,13 +249,24 @@ fn detach(call: &PluginCall<'_>, config: &Config) -> Result<(), CniError> {
     let station = mac(call).and_then(|mac| match &config.uplink {
         Some(name) => match call.host.link_by_name(name)? {
             Some(uplink) => Ok(call.host.delete_station(uplink.index, mac)?),
-            None => Ok(()),
+            None => delete_station_anywhere(call, mac),
         },
         None => Ok(()),
     });
     let remove = |network_id| call.agent.datapath.remove_network(network_id).map_err(Into::into);
     let network = call.agent.networks.leave(id, remove);
     port.and(link).and(station).and(network)
+}
+
+/// The uplink is gone, or has another name by now.
+fn delete_station_anywhere(call: &PluginCall<'_>, mac: [u8; 6]) -> Result<(), CniError> {
+    for link in call.host.links()?.iter().filter(|link| link.kind != "bridge") {
+        if let Err(error) = call.host.delete_station(link.index, mac) {
+            // Most devices never had a station of ours, and some know none at all.
+            tracing::debug!(link = link.name, %error, "no station is removed");
+        }
+    }
+    Ok(())
 }
 
 /// The port id of an attachment whose record is lost: the pod's end of the veth names the index of the host's.
