@@ -61,6 +61,9 @@ pub struct Run {
     /// When network-status is written to the pod: before its ADD is answered, or after.
     #[arg(long, value_enum, default_value_t)]
     status: StatusMode,
+    /// How long an executed plugin may take for one verb, in seconds; then it is killed with all that it started.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=90))]
+    delegate_timeout_s: u16,
     /// Directories with plugins of other vendors, searched before the runtime's CNI_PATH.
     #[arg(long, value_delimiter = ':')]
     bin_dir: Vec<PathBuf>,
@@ -137,6 +140,7 @@ impl From<Run> for Settings {
             cluster,
             status: run.status,
             pod_wait: Duration::from_secs(run.pod_wait_s.into()),
+            delegate_timeout: Duration::from_secs(run.delegate_timeout_s.into()),
             socket: run.socket,
             state_dir: run.state_dir,
             manifests: run.manifests,

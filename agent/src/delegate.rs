@@ -6,10 +6,10 @@
 use std::os::fd::BorrowedFd;
 
 use plexus_cni::json::Object;
-use plexus_cni::limits::{DELEGATE_DEADLINE_MS, DELEGATE_STDOUT_BYTES_MAX};
+use plexus_cni::limits::DELEGATE_STDOUT_BYTES_MAX;
 use plexus_cni::sysctl::{SysctlOutcome, SysctlRequest};
 use plexus_cni::wire::{ExecEnd, ExecOutcome, ExecRequest};
-use plexus_cni::{CniError, Code};
+use plexus_cni::{CniError, CniResult, Code, Version};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -76,7 +76,7 @@ impl ExecCall<'_> {
                 variable("CNI_PATH", &self.path.join(":")),
             ],
             stdin: Value::Object(self.config.clone()).to_string(),
-            deadline_ms: deadline_ms.min(DELEGATE_DEADLINE_MS),
+            deadline_ms,
         }
     }
 
@@ -119,7 +119,7 @@ impl ExecCall<'_> {
                     self.path.join(":")
                 ),
             ),
-            ExecEnd::NotStarted(why) => failed(Code::DelegateFailed, "could not be started", why.clone()),
+            ExecEnd::NotStarted(why) => failed(Code::PluginNotStarted, "could not be started", why.clone()),
         }
     }
 
@@ -135,8 +135,16 @@ impl ExecCall<'_> {
         }
         match serde_json::from_str::<Printed>(&outcome.stdout) {
             Ok(printed) => {
-                CniError::new(Code::from(printed.code), format!("plugin {}: {}", self.plugin, printed.msg))
-                    .because(printed.details)
+                let code = Code::from(printed.code);
+                let hint = match (code, self.config.get("cniVersion")) {
+                    (Code::IncompatibleVersion, Some(version)) => format!(
+                        "; it was called in {version}, the network's version: write one that all of its plugins \
+                         speak into \"cniVersion\" of the network's config"
+                    ),
+                    _ => String::new(),
+                };
+                CniError::new(code, format!("plugin {}: {}", self.plugin, printed.msg))
+                    .because(printed.details + &hint)
             }
             Err(_) => CniError::new(
                 Code::DelegateFailed,
@@ -145,6 +153,26 @@ impl ExecCall<'_> {
             .because(format!("exit status {status}; {}", tail(&outcome.stderr))),
         }
     }
+}
+
+/// The result that a plugin printed; one of a version that nobody here knows may mean anything.
+pub fn result_of(plugin: &str, printed: &Value) -> Result<CniResult, CniError> {
+    let what = format!("result of plugin {plugin}");
+    match printed.get("cniVersion") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) if text.is_empty() => {}
+        version => {
+            Version::from_config(version).map_err(|error| {
+                CniError::new(Code::Decoding, format!("{what} cannot be read")).because(error.to_string())
+            })?;
+        }
+    }
+    CniResult::from_value(printed, &what)
+}
+
+/// Whether a plugin that failed so at ADD did nothing that a DEL could undo, and would fail in the same way there.
+pub fn is_without_effect(error: &CniError) -> bool {
+    matches!(error.code, Code::IncompatibleVersion | Code::PluginMissing | Code::PluginNotStarted)
 }
 
 /// The end of what a plugin said on standard error, short enough for an event.
@@ -184,6 +212,38 @@ mod tests {
         assert_eq!((error.code, &*error.details), (Code::Other(777), "why"));
         let error = interpret("ADD", ExecEnd::Exited(2), "rubbish").unwrap_err();
         assert!(error.details.contains("boom") && error.details.contains('2'));
+    }
+
+    #[test]
+    fn a_version_that_a_plugin_refuses_is_named_with_what_to_do() {
+        let printed = r#"{"code":1,"msg":"incompatible CNI versions","details":"supports [0.4.0]"}"#;
+        let config = serde_json::json!({"cniVersion": "1.1.0"});
+        let path = [];
+        let call = ExecCall {
+            command: "ADD",
+            plugin: "old",
+            container_id: "c",
+            netns: None,
+            ifname: "net1",
+            args: "",
+            path: &path,
+            config: config.as_object().unwrap(),
+        };
+        let outcome = ExecOutcome { end: ExecEnd::Exited(1), stdout: printed.into(), stderr: String::new() };
+        let error = call.interpret(&outcome).unwrap_err();
+        assert!(is_without_effect(&error));
+        for part in ["old", "0.4.0", "1.1.0", "cniVersion"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_result_of_an_unknown_version_is_refused() {
+        let read = |version: Value| result_of("p", &serde_json::json!({"cniVersion": version}));
+        assert!(read("0.3.1".into()).is_ok() && read(Value::Null).is_ok());
+        for wrong in [Value::from("9.9.9"), Value::from(1), Value::from("one")] {
+            assert_eq!(read(wrong.clone()).unwrap_err().code, Code::Decoding, "{wrong}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Settings {
     pub status: StatusMode,
     /// How long a pod that the cache lacks is waited for, before the source is asked.
     pub pod_wait: Duration,
+    /// How long an executed plugin may take.
+    pub delegate_timeout: Duration,
     /// Directories for foreign plugins; empty means the runtime's CNI_PATH.
     pub bin_dirs: Vec<PathBuf>,
     /// Where maps and links are pinned.

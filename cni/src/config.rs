@@ -132,9 +132,10 @@ impl NetworkConfigList {
         default_version: Option<Version>,
     ) -> Result<Self, CniError> {
         let version = match (document.get("cniVersion"), default_version) {
-            (None | Some(Value::Null), Some(version)) => version,
-            (value, _) => Version::from_config(value)?,
+            (None | Some(Value::Null), Some(version)) => Ok(version),
+            (value, _) => Version::from_config(value),
         };
+        let version = Version::negotiated(version, document.get("cniVersions"))?;
         let own_name = json::string(&document, "name", "network config")?.filter(|name| !name.is_empty());
         let name = own_name
             .or(default_name)
@@ -252,6 +253,28 @@ mod tests {
     fn c029_ipam_types_are_plain_names() {
         let conf = json!({"cniVersion": "1.0.0", "name": "n", "type": "x", "ipam": {"type": "../sh"}});
         assert!(parse(&conf).unwrap_err().msg.contains("ipam.type"));
+    }
+
+    #[test]
+    fn c122_the_highest_version_that_is_spoken_here_counts() {
+        let version = |versions: Value| {
+            let document = json!({"cniVersion": "0.4.0", "name": "n", "type": "t", "cniVersions": versions});
+            NetworkConfigList::parse(&document.to_string(), None, None).map(|list| list.version)
+        };
+        assert_eq!(version(json!(["0.3.1", "1.0.0"])).unwrap(), Version::V1_0_0);
+        assert_eq!(version(json!(["1.0.0", "1.1.0", "1.2.0"])).unwrap(), Version::V1_1_0);
+        assert_eq!(version(json!(["0.3.0"])).unwrap(), Version::V0_4_0);
+        assert_eq!(version(json!([])).unwrap(), Version::V0_4_0);
+        assert_eq!(version(Value::Null).unwrap(), Version::V0_4_0);
+        for wrong in [json!("1.0.0"), json!([1]), json!(["one"])] {
+            assert_eq!(version(wrong.clone()).unwrap_err().code, Code::Decoding, "{wrong}");
+        }
+        // What the key without an s names need not be spoken here.
+        let newer = r#"{"cniVersion": "2.0.0", "cniVersions": ["1.0.0"], "name": "n", "type": "t"}"#;
+        assert_eq!(NetworkConfigList::parse(newer, None, None).unwrap().version, Version::V1_0_0);
+        let alien = r#"{"cniVersion": "2.0.0", "cniVersions": ["3.0.0"], "name": "n", "type": "t"}"#;
+        let error = NetworkConfigList::parse(alien, None, None).unwrap_err();
+        assert_eq!(error.code, Code::IncompatibleVersion);
     }
 
     #[test]

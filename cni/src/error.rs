@@ -65,6 +65,8 @@ pub enum Code {
     DeviceUnavailable,
     /// A plugin that is to be executed is not in the directories.
     PluginMissing,
+    /// A plugin that is to be executed is there and could not be started.
+    PluginNotStarted,
     /// A delegate's code, passed through.
     Other(u32),
 }
@@ -98,6 +100,7 @@ const TABLE: &[(Code, u32, &str)] = &[
     (Code::State, 114, "state"),
     (Code::DeviceUnavailable, 115, "device_unavailable"),
     (Code::PluginMissing, 116, "plugin_missing"),
+    (Code::PluginNotStarted, 117, "plugin_not_started"),
 ];
 
 impl Code {

@@ -20,8 +20,6 @@ pub const DELEGATE_STDOUT_BYTES_MAX: usize = 1 << 20;
 pub const DELEGATE_STDERR_BYTES_MAX: usize = 64 << 10;
 /// The whole of one ADD, CHECK or DEL, in milliseconds; below the two minutes after which kubelet gives up.
 pub const REQUEST_DEADLINE_MS: u64 = 110_000;
-/// One delegate's run, in milliseconds.
-pub const DELEGATE_DEADLINE_MS: u64 = 60_000;
 /// How long the shim waits for an agent that is not there, in milliseconds (ADD and CHECK end within 2 s).
 pub const AGENT_WAIT_MS: u64 = 1_800;
 /// Longest path of a unix socket, in bytes: `sun_path` of unix(7) less its closing zero.

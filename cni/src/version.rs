@@ -65,6 +65,32 @@ impl Version {
     }
 }
 
+impl Version {
+    /// The highest that is spoken here of `own`, what a config's `cniVersion` says, and its `cniVersions` (C122).
+    pub fn negotiated(own: Result<Self, CniError>, others: Option<&Value>) -> Result<Self, CniError> {
+        let others = match others {
+            None | Some(Value::Null) => return own,
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                let what =
+                    format!("cniVersions must be a list such as [\"1.0.0\", \"1.1.0\"], found {other}");
+                return Err(CniError::new(Code::Decoding, what));
+            }
+        };
+        let mut best = own;
+        for other in others {
+            match (Version::from_config(Some(other)), &best) {
+                (Ok(version), Ok(known)) if version <= *known => {}
+                (Ok(version), _) => best = Ok(version),
+                // A newer one than we know is what the list is for.
+                (Err(error), _) if error.code == Code::IncompatibleVersion => {}
+                (Err(error), _) => return Err(error.within("cniVersions")),
+            }
+        }
+        best
+    }
+}
+
 /// Whether `text` is MAJOR.MINOR.PATCH with nothing but digits.
 fn is_semver(text: &str) -> bool {
     let parts: Vec<_> = text.split('.').collect();

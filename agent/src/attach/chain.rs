@@ -10,7 +10,7 @@ use plexus_cni::{CniError, CniResult, Code, Version};
 use serde_json::{Value, json};
 
 use super::{Request, device};
-use crate::delegate::ExecCall;
+use crate::delegate::{ExecCall, is_without_effect, result_of};
 use crate::fault;
 use crate::plugin::{Memory, Plugin, PluginCall, Sandbox, chosen, native};
 use crate::record::{Attachment, Notes, Owner, PortRecord};
@@ -127,8 +127,7 @@ impl<'a> Chain<'a> {
             return Ok((attached.result, attached.port));
         }
         let printed = self.exec("ADD", plugin, &config.0)?;
-        let result = CniResult::from_value(&printed, &format!("result of plugin {}", plugin.plugin_type()))?;
-        Ok((result, None))
+        Ok((result_of(plugin.plugin_type(), &printed)?, None))
     }
 
     /// Undoes the plugins before `failed`, and a foreign one that failed (C058), in reverse.
@@ -141,7 +140,7 @@ impl<'a> Chain<'a> {
     ) -> CniError {
         let failed_foreign =
             self.list.plugins.get(failed).is_some_and(|plugin| self.native(plugin).is_none());
-        let until = if failed_foreign { failed + 1 } else { failed };
+        let until = if failed_foreign && !is_without_effect(&error) { failed + 1 } else { failed };
         let outcome = self.del_plugins(&self.list.plugins[..until], result, port);
         match outcome {
             Ok(()) => {

@@ -45,6 +45,11 @@ pub struct AgentConfig {
     /// When network-status is written to the pod: before its ADD is answered, or after. Default `wait`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusMode>,
+    /// How long an executed plugin may take for one verb, in seconds; then it is killed with all that it started.
+    /// Default 60.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 90))]
+    pub delegate_timeout_s: Option<u16>,
     /// Directories with plugins of other vendors, searched before the runtime's `CNI_PATH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bin_dir: Option<Vec<PathBuf>>,

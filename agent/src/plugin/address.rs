@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::PluginCall;
 use super::call::format_mac;
-use crate::delegate::ExecCall;
+use crate::delegate::{ExecCall, is_without_effect, result_of};
 use crate::ipam::{Ipam, IpamRequest, IpamResult};
 use crate::netlink::Link;
 
@@ -56,12 +56,15 @@ impl PluginCall<'_> {
             None => Ok(IpamResult { ips: Vec::new(), routes: Vec::new(), dns: Dns::default() }),
             Some(Some(ipam)) => ipam.add(&self.ipam_request()),
             // Whatever a foreign plugin did before it failed, its DEL undoes (C058).
-            Some(None) => self.foreign_ipam_add().map_err(|error| self.undone(error, self.ipam_del())),
+            Some(None) => self.foreign_ipam_add().map_err(|error| {
+                let undone = if is_without_effect(&error) { Ok(()) } else { self.ipam_del() };
+                self.undone(error, undone)
+            }),
         }
     }
 
     fn foreign_ipam_add(&self) -> Result<IpamResult, CniError> {
-        let result = CniResult::from_value(&self.ipam_exec("ADD")?, "IPAM result")?;
+        let result = result_of(self.config.ipam_type().unwrap_or("of IPAM"), &self.ipam_exec("ADD")?)?;
         if result.ips.is_empty() {
             return Err(CniError::new(Code::DelegateFailed, "the IPAM plugin returned no address"));
         }

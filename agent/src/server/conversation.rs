@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use plexus_cni::limits::{DELEGATE_DEADLINE_MS, REQUEST_DEADLINE_MS};
+use plexus_cni::limits::REQUEST_DEADLINE_MS;
 use plexus_cni::sysctl::{SysctlOutcome, SysctlRequest};
 use plexus_cni::wire::{self, CniCall, ExecOutcome, Reply};
 use plexus_cni::{CniError, Code};
@@ -51,6 +51,7 @@ pub(super) async fn hold(
     call: CniCall,
     descriptors: Vec<OwnedFd>,
     pool: &Pool,
+    delegate_timeout: Duration,
 ) -> Result<(), CniError> {
     let (to_shim, mut from_worker) = mpsc::channel::<Outgoing>(1);
     let (to_worker, outcomes) = sync_channel::<Done>(1);
@@ -63,7 +64,13 @@ pub(super) async fn hold(
     let job = Job {
         call,
         descriptors,
-        delegates: Box::new(ShimDelegates { to_shim, outcomes: Mutex::new(outcomes), deadline, netns }),
+        delegates: Box::new(ShimDelegates {
+            to_shim,
+            outcomes: Mutex::new(outcomes),
+            deadline,
+            delegate_timeout,
+            netns,
+        }),
         answer: Box::new(move |outcome: Result<Value, CniError>| {
             // A shim that has gone does not hear the answer; what was done is recorded, and its DEL comes.
             let answer = wire::encode(&outcome.map_or_else(Reply::Failed, Reply::Done));
@@ -80,7 +87,7 @@ pub(super) async fn hold(
         match outgoing {
             Outgoing::Ask(frame, answer) => {
                 frame::write_bytes(stream, &frame).await?;
-                relay(stream, &to_worker, answer).await?;
+                relay(stream, &to_worker, answer, delegate_timeout + OUTCOME_GRACE).await?;
             }
             Outgoing::Last(Ok(rest)) => return frame::write_bytes(stream, &rest).await,
             Outgoing::Last(Err(error)) => return frame::write(stream, &Reply::Failed(error)).await,
@@ -90,8 +97,12 @@ pub(super) async fn hold(
 }
 
 /// Passes one outcome on; when the shim is lost, the worker is told by the closed channel.
-async fn relay(stream: &UnixStream, to_worker: &SyncSender<Done>, answer: Answer) -> Result<(), CniError> {
-    let wait = Duration::from_millis(DELEGATE_DEADLINE_MS) + OUTCOME_GRACE;
+async fn relay(
+    stream: &UnixStream,
+    to_worker: &SyncSender<Done>,
+    answer: Answer,
+    wait: Duration,
+) -> Result<(), CniError> {
     let read = async {
         match answer {
             Answer::Exec => frame::read(stream).await.map(Done::Exec),
@@ -113,6 +124,7 @@ struct ShimDelegates {
     to_shim: mpsc::Sender<Outgoing>,
     outcomes: Mutex<Receiver<Done>>,
     deadline: Instant,
+    delegate_timeout: Duration,
     /// The namespace that it can enter for us.
     netns: Option<NetnsId>,
 }
@@ -128,8 +140,8 @@ impl ShimDelegates {
     }
 
     fn left_ms(&self) -> u64 {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        u64::try_from(left.as_millis()).unwrap_or(u64::MAX).min(DELEGATE_DEADLINE_MS)
+        let left = self.deadline.saturating_duration_since(Instant::now()).min(self.delegate_timeout);
+        u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
     }
 }
 

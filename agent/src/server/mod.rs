@@ -78,7 +78,10 @@ async fn serve(stream: Arc<UnixStream>, agent: Arc<Agent>, pool: Pool) -> Result
         CniError::new(Code::TryAgain, format!("no whole call came within {} s", FIRST_FRAME_WAIT.as_secs()))
     });
     match first.and_then(|read| read) {
-        Ok((Call::Cni(call), descriptors)) => conversation::hold(&stream, call, descriptors, &pool).await,
+        Ok((Call::Cni(call), descriptors)) => {
+            let delegate_timeout = agent.settings.delegate_timeout;
+            conversation::hold(&stream, call, descriptors, &pool, delegate_timeout).await
+        }
         Ok((Call::Query(question), _)) => {
             let answered = tokio::task::spawn_blocking(move || query::answer(&agent, &question)).await;
             let reply = match answered {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::config::{Config, needs_firewalld};
 use super::{Attached, Plugin, PluginCall};
-use crate::delegate::ExecCall;
+use crate::delegate::{ExecCall, is_without_effect, result_of};
 use crate::nft::{self, NftError};
 
 /// Tables that the old iptables of the kernel has in this namespace.
@@ -60,9 +60,10 @@ impl Plugin for Firewall {
         if config.leaves_backend_open() && nft::is_firewalld_there()? {
             call.remember(&Note { was_executed: true })?;
             let printed = execute(call, "ADD");
-            let result = printed
-                .and_then(|printed| CniResult::from_value(&printed, "result of plugin firewall"))
-                .map_err(|error| call.undone(error, execute(call, "DEL").map(drop)))?;
+            let result = printed.and_then(|printed| result_of("firewall", &printed)).map_err(|error| {
+                let undone = if is_without_effect(&error) { Ok(()) } else { execute(call, "DEL").map(drop) };
+                call.undone(error, undone)
+            })?;
             return Ok(Attached { result, port: None });
         }
         let addresses = addresses(call, result);

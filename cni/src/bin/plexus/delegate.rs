@@ -22,6 +22,9 @@ const BUSY_TRIES_MAX: u32 = 50;
 /// The pause between two of these, in milliseconds.
 const BUSY_PAUSE_MS: u64 = 100;
 
+/// Of a plugin that ran and whose end nobody saw.
+const NO_STATUS: i32 = -1;
+
 /// Executes the plugin, waiting `left_ms` at most; its standard error is repeated on ours (C149).
 pub(crate) fn execute(request: &ExecRequest, left_ms: u64) -> ExecOutcome {
     let without_output = |end| ExecOutcome { end, stdout: String::new(), stderr: String::new() };
@@ -37,9 +40,13 @@ pub(crate) fn execute(request: &ExecRequest, left_ms: u64) -> ExecOutcome {
         Ok((PipesEnd::Ended(status), said)) => (ended(status), said),
         Ok((PipesEnd::TimedOut, said)) => (ExecEnd::TimedOut, said),
         Ok((PipesEnd::TooMuchOutput, said)) => (ExecEnd::TooMuchOutput, said),
-        Err(error) => (ExecEnd::NotStarted(format!("{}: {error}", program.display())), Said::default()),
+        // It ran: whatever it did, its DEL undoes.
+        Err(error) => (
+            ExecEnd::Exited(NO_STATUS),
+            Said { stderr: format!("lost sight of it: {error}").into_bytes(), ..Said::default() },
+        ),
     };
-    if !matches!(end, ExecEnd::Exited(_) | ExecEnd::Signaled(_)) {
+    if !matches!(end, ExecEnd::Exited(0..) | ExecEnd::Signaled(_)) {
         kill_group(&mut child);
     }
     // Nobody may be reading our standard error; that is no reason to fail.
@@ -97,7 +104,7 @@ fn ended(status: ExitStatus) -> ExecEnd {
     match (status.code(), status.signal()) {
         (Some(code), _) => ExecEnd::Exited(code),
         (None, Some(signal)) => ExecEnd::Signaled(signal),
-        (None, None) => ExecEnd::NotStarted("it ended neither by itself nor by a signal".into()),
+        (None, None) => ExecEnd::Exited(NO_STATUS),
     }
 }
 
