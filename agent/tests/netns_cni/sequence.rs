@@ -13,25 +13,13 @@ use serde_json::{Value, json};
 
 use crate::support::config::valid;
 use crate::support::kernel::addresses;
+use crate::support::random::Random;
 use crate::support::{Node, failed, fastpath, macvlan, succeeded, with};
 
 /// Commands in one run.
 const COMMANDS: usize = 250;
 /// A failing run is repeated with its seed in this variable.
 const SEED_VARIABLE: &str = "PLEXUS_SEQUENCE_SEED";
-
-/// xorshift64*: repeatable everywhere, and good enough to choose commands.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        usize::try_from(high).unwrap() % limit
-    }
-}
 
 /// What is attached: by pod and network, the result of the ADD.
 type Model = BTreeMap<(usize, usize), Value>;
@@ -163,7 +151,7 @@ fn run(seed: u64) {
     let second = with(with(fastpath(), "name", json!("red")), "vlan", json!(200));
     let networks = vec![("net1", macvlan()), ("net2", fastpath()), ("net3", second), ("eth0", bridge)];
     let mut run = Run { node, pods, networks, model: Model::new() };
-    let mut random = Random(seed | 1);
+    let mut random = Random::new(seed);
     let mut trace = vec![format!("repeat with {SEED_VARIABLE}={seed}")];
     for at in 0..COMMANDS {
         trace.push(run.step(&mut random));

@@ -6,6 +6,7 @@ pub(crate) mod kernel;
 pub(crate) mod node;
 pub(crate) mod outcome;
 pub(crate) mod plugin;
+pub(crate) mod random;
 pub(crate) mod snapshot;
 pub(crate) mod wait;
 

@@ -136,6 +136,11 @@ impl Node {
         left
     }
 
+    /// Interfaces that any namespace has from its birth.
+    pub(crate) fn plain_interfaces(&self) -> &[String] {
+        &self.plain
+    }
+
     /// Nothing is left, neither on the host nor in these pods.
     #[track_caller]
     pub(crate) fn assert_clean(&self, pods: &[&Pod]) {
