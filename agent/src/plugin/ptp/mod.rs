@@ -161,7 +161,7 @@ fn configure_container(
 
 /// Gives the host's end its addresses and routes, and sets it up.
 fn configure_host(call: &PluginCall<'_>, host: &Link, legs: &[Leg]) -> Result<(), CniError> {
-    skip_link_local_dad(&host.name);
+    settle(&host.name);
     call.host.set_up(host.index)?;
     for leg in legs {
         call.host.add_address(host.index, leg.host_address())?;
@@ -172,12 +172,18 @@ fn configure_host(call: &PluginCall<'_>, host: &Link, legs: &[Leg]) -> Result<()
     Ok(())
 }
 
-/// The host asks for the pod's neighbour entry with its link-local address, so IPv6 from elsewhere would wait a second or
-/// two for duplicate address detection on a link with two ends. A kernel without IPv6 has no such file.
-fn skip_link_local_dad(host_end: &str) {
-    let path = Path::new("/proc/sys/net/ipv6/conf").join(host_end).join("accept_dad");
-    if let Err(error) = fs::write(&path, "0") {
-        tracing::debug!("{} stays as it is: {error}", path.display());
+/// Two of the kernel's habits that do not fit the host's end:
+/// - duplicate address detection, on a link with two ends: the host asks for the pod's neighbour entry with its link-local
+///   address, so IPv6 from elsewhere would wait a second or two for it;
+/// - router advertisements: those of a pod would give the host addresses and routes.
+///
+/// A kernel without IPv6 has no such files.
+fn settle(host_end: &str) {
+    for file in ["accept_dad", "accept_ra"] {
+        let path = Path::new("/proc/sys/net/ipv6/conf").join(host_end).join(file);
+        if let Err(error) = fs::write(&path, "0") {
+            tracing::debug!("{} stays as it is: {error}", path.display());
+        }
     }
 }
 
