@@ -26,3 +26,28 @@ fn bridge_does_what_the_reference_plugin_does() {
 fn bandwidth_does_what_the_reference_plugin_does() {
     compare("bandwidth", Namespaces);
 }
+
+#[test]
+fn ptp_does_what_the_reference_plugin_does() {
+    compare("ptp", Namespaces);
+}
+
+#[test]
+fn loopback_does_what_the_reference_plugin_does() {
+    compare("loopback", Namespaces);
+}
+
+#[test]
+fn portmap_does_what_the_reference_plugin_does() {
+    compare("portmap", Namespaces);
+}
+
+#[test]
+fn firewall_does_what_the_reference_plugin_does() {
+    compare("firewall", Namespaces);
+}
+
+#[test]
+fn host_device_does_what_the_reference_plugin_does() {
+    compare("host-device", Namespaces);
+}

@@ -11,8 +11,7 @@ const MAC_BYTES: usize = 17;
 pub(crate) fn replace(seen: &Value, asked: &str) -> Value {
     let mut text = seen.to_string();
     for phase in seen.as_object().into_iter().flat_map(|phases| phases.values()) {
-        for (number, name) in pairs(&phase["host"]["links"]).into_iter().enumerate() {
-            let symbol = if number == 0 { "<pair>".to_owned() } else { format!("<pair {number}>") };
+        for (name, symbol) in pairs(&phase["host"]["links"]) {
             text = text.replace(&name, &symbol);
         }
     }
@@ -30,10 +29,17 @@ pub(crate) fn replace(seen: &Value, asked: &str) -> Value {
     serde_json::from_str(&without_unknown_macs(&text, asked)).unwrap()
 }
 
-fn pairs(links: &Value) -> Vec<String> {
-    let names = links.as_object().into_iter().flat_map(|links| links.keys());
-    let is_pair = |name: &&String| PAIR_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    names.filter(is_pair).cloned().collect()
+/// Each pair's end, and what it is called: by the other end, where that is on the host too.
+fn pairs(links: &Value) -> Vec<(String, String)> {
+    let links = links.as_object().into_iter().flatten();
+    let is_pair = |name: &str| PAIR_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let pairs = links.filter(|(name, _)| is_pair(name));
+    pairs
+        .map(|(name, link)| match link["link"].as_str().filter(|other| !is_pair(other)) {
+            Some(other) => (name.clone(), format!("<pair of {other}>")),
+            None => (name.clone(), "<pair>".to_owned()),
+        })
+        .collect()
 }
 
 fn is_chance(mac: &str, asked: &str) -> bool {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::reason::{
-    ANNOUNCED, CHECK_WITHOUT_GATEWAY, CODE, DEL_SUCCEEDS, GATES, LOCK, NAME_TAKEN, NO_DAD, QUEUE_LENGTH,
+    ANNOUNCED, CHECK_WITHOUT_GATEWAY, CODE, DEL_SUCCEEDS, GATES, LOCK, MASQUERADING, NAME_TAKEN, NO_DAD,
+    QUEUE_LENGTH,
 };
 use super::{Ground, Table};
 use crate::reference::probe::{End, Probe};
@@ -31,12 +32,6 @@ pub(super) const FIXED_MAC: [Difference; 2] = [
         "the bridge's hardware address is fixed to the one that it has with its first port; the reference fixes the one that it had before",
     ),
     differs("added/result/interfaces/1/mac", "see the hardware address of the bridge"),
-];
-/// Of rules.
-const MASQUERADING: [Difference; 3] = [
-    differs("added/host/filter/inet plexus", "masquerading by nftables, in a table of our own"),
-    differs("added/host/filter/ip* nat", "the reference masquerades by iptables"),
-    differs("deleted/host/filter/ip* nat", "the reference leaves the empty chains of iptables"),
 ];
 const SPOOF_CHECK: [Difference; 3] = [
     differs("added/host/filter/bridge plexus", "the check stands in a table of our own"),

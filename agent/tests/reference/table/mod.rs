@@ -2,7 +2,12 @@
 
 mod bandwidth;
 mod bridge;
+mod firewall;
+mod host_device;
+mod loopback;
 mod macvlan;
+mod portmap;
+mod ptp;
 mod reason;
 
 use super::row::{Difference, Row};
@@ -29,7 +34,16 @@ pub(crate) struct Table {
 }
 
 /// All tables.
-pub(crate) const TABLES: &[Table] = &[macvlan::TABLE, bridge::TABLE, bandwidth::TABLE];
+pub(crate) const TABLES: &[Table] = &[
+    macvlan::TABLE,
+    bridge::TABLE,
+    bandwidth::TABLE,
+    ptp::TABLE,
+    loopback::TABLE,
+    portmap::TABLE,
+    firewall::TABLE,
+    host_device::TABLE,
+];
 
 /// Compares the tables of a plugin on this ground.
 pub(crate) fn compare(plugin: &str, ground: Ground) {

@@ -4,7 +4,7 @@ use crate::reference::row::{Difference, differs};
 
 /// Of every link that the reference makes.
 pub(super) const QUEUE_LENGTH: Difference = differs(
-    "added/*/links/*/txqlen",
+    "*/*/links/*/txqlen",
     "the kernel's default of 1000; 1.1.1 sets 0, which means nothing on a link without a queue",
 );
 /// Of IPv6 addresses.
@@ -52,3 +52,9 @@ pub(super) const GATES: Difference = differs(
     "added/*/qdiscs/* clsact",
     "the data plane's counters and limits stand there as filters; no packet is queued",
 );
+/// Of masquerading.
+pub(super) const MASQUERADING: [Difference; 3] = [
+    differs("added/host/filter/inet plexus", "masquerading by nftables, in a table of our own"),
+    differs("added/host/filter/ip* nat", "the reference masquerades by iptables"),
+    differs("deleted/host/filter/ip* nat", "the reference leaves the empty chains of iptables"),
+];
