@@ -75,7 +75,7 @@ fn tuned(attached: &[Attached], screen: &mut Screen) -> Result<()> {
     let value = value.with_context(|| format!("cannot read {path} in {name}"))?;
     screen.expect(
         value.trim() == wanted,
-        &format!("the executed plugin tuning has set a sysctl in {name}"),
+        &format!("the chained plugin tuning has set a sysctl in {name}"),
         &format!("{path}: {}", value.trim()),
     );
     Ok(())
