@@ -52,6 +52,11 @@ impl Workspace {
         self.target().join("bpf/plexus-datapath.o")
     }
 
+    /// The eBPF object that `bench/build.rs` embeds; apart, so that a new one does not build the agent again.
+    pub(crate) fn bpf_measure_object(&self) -> PathBuf {
+        self.target().join("bpf-measure/plexus-measure.o")
+    }
+
     /// Binaries as they would be shipped: `plexus`, `plexusd`, `plexusctl`, `plexus-bench`.
     pub(crate) fn bin_dir(&self) -> PathBuf {
         self.target().join("plexus/bin")

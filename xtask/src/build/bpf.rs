@@ -1,4 +1,4 @@
-//! The eBPF object: compiled for `bpfel-unknown-none` on the stable toolchain, only when its sources changed.
+//! The eBPF objects: compiled for `bpfel-unknown-none` on the stable toolchain, only when their sources changed.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -15,18 +15,23 @@ use crate::{run, setup};
 
 const TARGET: &str = "bpfel-unknown-none";
 
-/// Builds the object unless the one there came from the same sources, flags and compiler.
-pub(crate) fn object(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
-    let object = workspace.bpf_object();
-    let stamp = object.with_extension("o.inputs");
+/// Builds the objects of data plane and benchmarks unless those there came from the same sources, flags and compiler.
+pub(crate) fn objects(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    let objects =
+        [("plexus-datapath", workspace.bpf_object()), ("plexus-measure", workspace.bpf_measure_object())];
+    let stamp = workspace.bpf_object().with_extension("o.inputs");
     let inputs = inputs_hash(workspace, toolchain)?;
-    if object.is_file() && fs::read_to_string(&stamp).is_ok_and(|previous| previous == inputs) {
+    if objects.iter().all(|(_, object)| object.is_file())
+        && fs::read_to_string(&stamp).is_ok_and(|previous| previous == inputs)
+    {
         return Ok(());
     }
     let mut command = cargo(workspace, toolchain, "build")?;
-    command.args(["--release", "--bin", "plexus-datapath"]);
-    run::shown("build the eBPF object", &mut command)?;
-    copy_if_changed(&target_dir(workspace).join(TARGET).join("release/plexus-datapath"), &object)?;
+    command.args(["--release", "--bins"]);
+    run::shown("build the eBPF objects", &mut command)?;
+    for (name, object) in &objects {
+        copy_if_changed(&target_dir(workspace).join(TARGET).join("release").join(name), object)?;
+    }
     fs::write(&stamp, inputs).with_context(|| format!("cannot write {}", stamp.display()))
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn verb(workspace: &Workspace, options: &BuildOptions) -> Result<Exit
 /// Builds everything that demo and benchmarks run. The object comes first: plexusd embeds it.
 pub(crate) fn all(workspace: &Workspace, profile: Profile) -> Result<()> {
     let toolchain = Toolchain::detect()?;
-    bpf::object(workspace, &toolchain)?;
+    bpf::objects(workspace, &toolchain)?;
     host::shim(workspace, &toolchain, &workspace.bin_dir())?;
     host::binaries(workspace, profile)
 }

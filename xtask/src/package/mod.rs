@@ -24,7 +24,7 @@ const PROGRAMS: [&str; 3] = ["plexus", "plexusd", "plexusctl"];
 pub(crate) fn verb(workspace: &Workspace, options: &PackageOptions) -> Result<ExitCode> {
     setup::ensure(workspace, setup::FOR_BUILD)?;
     let toolchain = Toolchain::detect()?;
-    bpf::object(workspace, &toolchain)?;
+    bpf::objects(workspace, &toolchain)?;
     let bin = workspace.target().join("plexus/static");
     host::shim(workspace, &toolchain, &bin)?;
     let profile = if options.dev { Profile::Dev } else { Profile::Release };

@@ -77,7 +77,7 @@ fn run(workspace: &Workspace, suites: &[Suite], options: &TestOptions, report: &
 /// Builds what the tests embed and execute, then the tests.
 fn compile(workspace: &Workspace) -> Result<Vec<TestBinary>> {
     let toolchain = Toolchain::detect()?;
-    bpf::object(workspace, &toolchain)?;
+    bpf::objects(workspace, &toolchain)?;
     let directory = workspace.test_bin_dir();
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     host::shim(workspace, &toolchain, &directory)?;
