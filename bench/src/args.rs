@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -23,6 +24,10 @@ pub(crate) enum Verb {
     Demo(DemoOptions),
     /// Time ADD and DEL against the bare kernel and the reference plugins, interleaved in one run
     Cni(CniOptions),
+    /// Packets per second, TCP and the cost of a packet, against kernel bridge, macvlan and the least programs
+    Forward(ForwardOptions),
+    /// How exactly rates are kept, and what TCP makes of it, against the standard bandwidth plugin and tbf
+    Police(PoliceOptions),
 }
 
 /// What every verb takes.
@@ -69,4 +74,64 @@ pub(crate) struct CniOptions {
     /// Where leases and records are kept meanwhile, a real file system [default: the directory for temporary files]
     #[arg(long, value_name = "DIR")]
     pub(crate) work_dir: Option<PathBuf>,
+    /// Write the figures as one self-contained page to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// Options of `forward`.
+#[derive(Debug, Args)]
+pub(crate) struct ForwardOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// Write the figures as one self-contained page to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Rounds of each arm
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Seconds of each arm in a round
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+}
+
+impl ForwardOptions {
+    /// How long an arm runs in a round.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}
+
+/// Options of `police`.
+#[derive(Debug, Args)]
+pub(crate) struct PoliceOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// Write the figures as one self-contained page to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Seconds of each rate after the first, which is measured apart
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Rounds of every rate
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// The standard plugins bridge, host-local and bandwidth
+    #[arg(long, value_name = "DIR", env = "CNI_REFERENCE_BIN", default_value = "/usr/lib/cni")]
+    pub(crate) reference_bin: PathBuf,
+}
+
+impl PoliceOptions {
+    /// How long a rate is measured after its first second.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}
+
+/// A time between 0.05 and 3600 seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.05..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds between 0.05 and 3600 is wanted".into()),
+    }
 }

@@ -4,8 +4,15 @@ mod args;
 mod cni;
 mod demo;
 mod environment;
+mod forward;
+mod html;
+mod packets;
+mod police;
+mod publish;
 mod report;
 mod screen;
+mod summary;
+mod wanted;
 
 use std::process::ExitCode;
 
@@ -20,6 +27,8 @@ fn main() -> ExitCode {
     let outcome = match &arguments.verb {
         Verb::Demo(options) => demo::verb(options, &mut screen),
         Verb::Cni(options) => cni::verb(options, &mut screen),
+        Verb::Forward(options) => forward::verb(options, &mut screen),
+        Verb::Police(options) => police::verb(options, &mut screen),
     };
     outcome.unwrap_or_else(|error| {
         screen.failure(&error);

@@ -166,11 +166,11 @@ pub(crate) struct FuzzOptions {
 pub(crate) enum Benchmark {
     /// Time of ADD and DEL, throughput of parallel ADDs, memory of plexusd
     Cni,
-    /// Packets per second, pod to pod and pod to wire (not built yet)
+    /// Packets per second, TCP, round trips, cost of a packet, restarts under load
     Forward,
-    /// Accuracy and cost of the policers (not built yet)
+    /// How exactly rates are kept, beside the standard bandwidth plugin and tbf
     Police,
-    /// All that are built
+    /// All three; each writes files of its own, FILE with the benchmark's name before the extension
     All,
 }
 
@@ -183,6 +183,12 @@ pub(crate) struct BenchOptions {
     /// Write the figures as JSON to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Write the figures as one self-contained page to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Seconds of each arm in a round (forward) or of each rate (police); plexus-bench chooses when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<f64>,
     /// Adds the arm `multus`: the directory that holds Multus' binaries
     #[arg(long, value_name = "DIR")]
     pub(crate) multus_bin: Option<PathBuf>,

@@ -1,39 +1,70 @@
 //! `cargo xtask bench`: builds everything and measures.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use crate::args::{BenchOptions, Benchmark, USAGE};
+use crate::args::{BenchOptions, Benchmark};
 use crate::build::{self, Profile};
 use crate::demo::{absolute, exit_code, plexus_bench};
 use crate::paths::Workspace;
 use crate::{run, setup};
 
-/// Exit status is that of `plexus-bench`.
+/// Exit status is that of `plexus-bench`; of several benchmarks, that of the first that failed.
 pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<ExitCode> {
-    match options.benchmark {
-        Benchmark::Forward | Benchmark::Police => {
-            eprintln!("error: the benchmarks `forward` and `police` are not built yet");
-            eprintln!(
-                "  use `cargo xtask bench cni`; `cargo xtask demo` shows forwarding and the policed rate"
-            );
-            return Ok(ExitCode::from(USAGE));
-        }
-        Benchmark::All => eprintln!("note: `forward` and `police` are not built yet; `all` measures `cni`"),
-        Benchmark::Cni => {}
-    }
     setup::ensure(workspace, setup::FOR_RUN)?;
     build::all(workspace, Profile::Release)?;
-    let mut command = plexus_bench(workspace, "cni");
-    if let Some(report) = &options.report {
-        command.arg("--report").arg(absolute(report)?);
+    let verbs: &[&str] = match options.benchmark {
+        Benchmark::Cni => &["cni"],
+        Benchmark::Forward => &["forward"],
+        Benchmark::Police => &["police"],
+        Benchmark::All => &["cni", "forward", "police"],
+    };
+    for verb in verbs {
+        let mut command = plexus_bench(workspace, verb);
+        for (flag, file) in [("--report", &options.report), ("--html", &options.html)] {
+            if let Some(file) = file {
+                let file = absolute(file)?;
+                command.arg(flag).arg(if verbs.len() > 1 { beside(&file, verb)? } else { file });
+            }
+        }
+        if let (Some(directory), "cni") = (&options.multus_bin, *verb) {
+            command.arg("--multus-bin").arg(absolute(directory)?);
+        }
+        if let Some(rounds) = options.rounds {
+            command.arg("--rounds").arg(rounds.to_string());
+        }
+        if let (Some(seconds), "forward" | "police") = (options.seconds, *verb) {
+            command.arg("--seconds").arg(seconds.to_string());
+        }
+        let status = run::status(&format!("run the benchmark {verb}"), &mut command)?;
+        if !status.success() {
+            return Ok(exit_code(status));
+        }
     }
-    if let Some(directory) = &options.multus_bin {
-        command.arg("--multus-bin").arg(absolute(directory)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `dir/out.json` and `cni` are `dir/out-cni.json`: each benchmark writes files of its own.
+fn beside(file: &Path, verb: &str) -> Result<PathBuf> {
+    let stem = file.file_stem().with_context(|| format!("{} names no file", file.display()))?;
+    let mut name = stem.to_os_string();
+    name.push(format!("-{verb}"));
+    if let Some(extension) = file.extension() {
+        name.push(".");
+        name.push(extension);
     }
-    if let Some(rounds) = options.rounds {
-        command.arg("--rounds").arg(rounds.to_string());
+    Ok(file.with_file_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_benchmarks_write_files_of_their_own() {
+        assert_eq!(beside(Path::new("/a/out.json"), "cni").unwrap(), Path::new("/a/out-cni.json"));
+        assert_eq!(beside(Path::new("/a/out"), "police").unwrap(), Path::new("/a/out-police"));
     }
-    Ok(exit_code(run::status("run the benchmark", &mut command)?))
 }

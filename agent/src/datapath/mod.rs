@@ -45,6 +45,7 @@ use std::{
 };
 
 use plexus_abi::MAX_PORTS_LIMIT;
+pub use plexus_abi::port_ifindex;
 
 pub use self::{
     counters::PortCounters,

@@ -15,23 +15,17 @@ mod summary;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::args::CniOptions;
-use crate::environment::Environment;
-use crate::report::{self, BenchReport};
+use crate::publish::publish;
+use crate::report::BenchReport;
 use crate::screen::Screen;
 use stage::Stage;
 
 /// Measures, shows the figures and writes the report. A wish that is not met is shown, it is no failure.
 pub(crate) fn verb(options: &CniOptions, screen: &mut Screen) -> Result<ExitCode> {
-    let mut report = BenchReport {
-        bench: "cni",
-        environment: Environment::look(),
-        conditions: std::collections::BTreeMap::new(),
-        arms: std::collections::BTreeMap::new(),
-        ratios: std::collections::BTreeMap::new(),
-    };
+    let mut report = BenchReport::begin("cni");
     screen.heading("ADD and DEL of a macvlan with host-local");
     {
         let stage = Stage::build(options)?;
@@ -47,10 +41,6 @@ pub(crate) fn verb(options: &CniOptions, screen: &mut Screen) -> Result<ExitCode
         report.arms.extend(memory::measure(options, screen)?);
     }
     report.ratios = summary::ratios(&report.arms);
-    summary::show(&report, screen);
-    if let Some(path) = &options.common.report {
-        report::write(path, &report).context("the figures above are not saved")?;
-        screen.note(&format!("report: {}", path.display()));
-    }
+    publish(&report, options.common.report.as_deref(), options.html.as_deref(), screen)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,23 +1,8 @@
-//! The figures for people, and what is wanted of them.
+//! What is compared.
 
 use std::collections::BTreeMap;
 
-use crate::report::{BenchReport, Figures};
-use crate::screen::{Screen, table};
-
-/// A bound on a ratio.
-enum Wanted {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-/// The project's aims.
-const WANTED: [(&str, Wanted); 4] = [
-    ("add_vs_reference", Wanted::AtMost(0.333)),
-    ("add_vs_floor", Wanted::AtMost(2.5)),
-    ("parallel40_throughput_vs_reference", Wanted::AtLeast(4.0)),
-    ("agent_rss_mb", Wanted::AtMost(25.0)),
-];
+use crate::report::Figures;
 
 /// The report's `ratios`, of medians; docs/reports.md defines each. One whose arms were left out is left out.
 pub(super) fn ratios(arms: &BTreeMap<String, Figures>) -> BTreeMap<&'static str, f64> {
@@ -39,54 +24,13 @@ pub(super) fn ratios(arms: &BTreeMap<String, Figures>) -> BTreeMap<&'static str,
     .collect()
 }
 
-/// Prints two tables: the arms, and wanted against seen.
-pub(super) fn show(report: &BenchReport, screen: &Screen) {
-    let number = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
-    let rows = report.arms.iter().map(|(name, figures)| {
-        let [median, p99] = [figures.median, figures.p99].map(number);
-        vec![name.clone(), median, p99, figures.unit.into(), figures.n.to_string()]
-    });
-    screen.heading("Figures");
-    screen.block(&table(&["arm", ">median", ">p99", "unit", ">n"], rows));
-    let rows = report.ratios.iter().map(|(name, seen)| {
-        let wanted = WANTED.iter().find(|(wanted, _)| wanted == name).map(|(_, bound)| bound);
-        let (bound, verdict) = judge(wanted, *seen);
-        let paint = screen.paint();
-        let verdict = match verdict {
-            Some(true) => paint.green("✓"),
-            Some(false) => paint.red("✗"),
-            None => String::new(),
-        };
-        vec![(*name).to_owned(), bound, number(*seen), verdict]
-    });
-    screen.heading("Wanted and seen");
-    screen.block(&table(&["ratio", ">wanted", ">seen", ""], rows));
-    let environment = &report.environment;
-    let load = environment.load[0];
-    screen.note(&format!(
-        "kernel {}, {} CPUs ({}), load {load:.1} at the start, commit {}",
-        environment.kernel, environment.cpus, environment.cpu_model, environment.commit
-    ));
-    if !environment.optimised {
-        screen.note("this is an unoptimised build: the figures of plexus mean nothing");
-    }
-}
-
-fn judge(wanted: Option<&Wanted>, seen: f64) -> (String, Option<bool>) {
-    match wanted {
-        Some(Wanted::AtMost(bound)) => (format!("≤ {bound}"), Some(seen <= *bound)),
-        Some(Wanted::AtLeast(bound)) => (format!("≥ {bound}"), Some(seen >= *bound)),
-        None => (String::new(), None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn arms(medians: &[(&str, f64)]) -> BTreeMap<String, Figures> {
-        let figures = |median| Figures { unit: "ms", median, p99: median, min: median, max: median, n: 1 };
-        medians.iter().map(|(name, median)| ((*name).to_owned(), figures(*median))).collect()
+        let figures = |median: &f64| Figures::of_rounds(&[*median], "ms").unwrap();
+        medians.iter().map(|(name, median)| ((*name).to_owned(), figures(median))).collect()
     }
 
     #[test]
@@ -100,11 +44,5 @@ mod tests {
     fn memory_is_the_worse_of_both_ways() {
         let arms = arms(&[("agent_rss.single_plugins", 9.0), ("agent_rss.meta_plugin", 11.0)]);
         assert!((ratios(&arms)["agent_rss_mb"] - 11.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn bounds_are_inclusive() {
-        assert_eq!(judge(Some(&Wanted::AtMost(2.5)), 2.5).1, Some(true));
-        assert_eq!(judge(Some(&Wanted::AtLeast(4.0)), 3.9).1, Some(false));
     }
 }

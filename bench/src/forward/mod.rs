@@ -1,0 +1,86 @@
+//! `plexus-bench forward`: packets per second, TCP, round trips, the cost of a packet, and restarts under load.
+//!
+//! ```text
+//!   pod → pod          plexus │ kernel bridge │ redirect_peer alone │ macvlan (TCP only: it takes no live frames)
+//!   uplink → pod       plexus │ devmap redirect alone │ macvlan
+//! ```
+//! All arms take turns within each round on one host. Frames come from BPF_PROG_TEST_RUN (live frames) on CPU 0, and
+//! whatever forwards and counts them runs on that CPU too: a rate is the inverse of the time that one packet takes, the
+//! making of the frame included.
+
+mod arm;
+mod cost;
+mod ports;
+mod restart;
+mod rounds;
+mod stage;
+mod tcp;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::args::ForwardOptions;
+use crate::publish::publish;
+use crate::report::BenchReport;
+use crate::screen::Screen;
+use stage::Stage;
+
+/// Measures, shows the figures and writes the report. A wish that is not met is shown, it is no failure.
+pub(crate) fn verb(options: &ForwardOptions, screen: &mut Screen) -> Result<ExitCode> {
+    let mut report = BenchReport::begin("forward");
+    screen.heading("Forwarding");
+    {
+        let mut stage = Stage::build(options.common.bin_dir.as_deref())?;
+        report.arms.extend(tcp::measure(&stage, options, screen)?);
+        stage.take_live_frames()?;
+        report.arms.extend(rounds::measure(&stage.arms()?, options, screen)?);
+        restart::measure(&mut stage, options, screen, &mut report)?;
+    }
+    report.arms.extend(cost::measure(options, screen)?);
+    conditions(options, &mut report);
+    ratios(&mut report);
+    publish(&report, options.common.report.as_deref(), options.html.as_deref(), screen)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn conditions(options: &ForwardOptions, report: &mut BenchReport) {
+    report.conditions.extend([
+        ("rounds", json!(options.rounds)),
+        ("seconds", json!(options.seconds)),
+        ("generator", json!("BPF_PROG_TEST_RUN, live frames, batches of 64, 8 flows, CPU 0")),
+        ("frame_bytes_without_fcs", json!(crate::packets::frame::SHORTEST)),
+        ("links", json!("veth, one queue; GRO on where frames enter, in every arm; rxvlan off on uplinks")),
+        ("bridge_nf", json!("off, or br_netfilter not loaded")),
+        ("receivers", json!("xdp: dropped in XDP (macvlan: generic XDP); stack and pod_pod: dropped at tc ingress")),
+        ("plexus_guard", json!("MAC and IP spoofing dropped, counters on, no limit")),
+        ("cpu", json!("CPU time of the generator's thread, with the soft interrupts that it is charged with, per packet")),
+    ]);
+}
+
+fn ratios(report: &mut BenchReport) {
+    for (name, of, to) in [
+        ("pod_pod_vs_bridge_pps", "pod_pod.plexus", "pod_pod.bridge"),
+        ("pod_pod_vs_redirect_peer_pps", "pod_pod.plexus", "pod_pod.redirect_peer"),
+        ("uplink_pod_vs_devmap_pps", "uplink_pod_xdp.plexus", "uplink_pod_xdp.devmap"),
+        ("uplink_pod_stack_vs_devmap_pps", "uplink_pod_stack.plexus", "uplink_pod_stack.devmap"),
+        ("uplink_pod_vs_macvlan_pps", "uplink_pod_stack.plexus", "uplink_pod_stack.macvlan"),
+        ("uplink_pod_xdp_vs_macvlan_pps", "uplink_pod_xdp.plexus", "uplink_pod_xdp.macvlan"),
+        ("pod_pod_tcp_vs_bridge", "tcp.plexus", "tcp.bridge"),
+        ("pod_pod_tcp_vs_macvlan", "tcp.plexus", "tcp.macvlan"),
+        ("pod_pod_rr_vs_bridge", "rr.plexus", "rr.bridge"),
+        ("pod_pod_rr_vs_macvlan", "rr.plexus", "rr.macvlan"),
+        ("ports_1000_vs_1", "cost_ports.1000", "cost_ports.1"),
+    ] {
+        report.compare(name, of, to);
+    }
+    let overhead = report.median("cost_tc.plexus").zip(report.median("cost_tc.redirect_peer"));
+    if let Some((all, least)) = overhead {
+        report.ratios.insert("features_overhead_ns", all - least);
+    }
+    report.absent.insert(
+        "routes_100k_vs_10",
+        "the data plane has no routes yet, so there is nothing to measure".into(),
+    );
+}
