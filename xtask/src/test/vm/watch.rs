@@ -12,7 +12,7 @@ use super::lines::{Line, Progress};
 use crate::paths::Workspace;
 use crate::vm::{self, Guest};
 
-/// A guest that says nothing for so long hangs. Each test is ended before, from inside.
+/// A guest that says nothing for so long hangs: it gives a sign of life every half minute, also in a long test.
 const SILENCE_MAX: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(100);
 /// Lines of the console that a failure repeats.
