@@ -34,6 +34,7 @@ mod siblings;
 mod sriov;
 mod sysctl;
 mod tuning;
+mod tap;
 mod undo;
 mod veth;
 mod vlan;
@@ -108,6 +109,7 @@ pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
         "ipvlan" => Some(&ipvlan::Ipvlan),
         "vlan" => Some(&vlan::Vlan),
         "dummy" => Some(&dummy::Dummy),
+        "tap" => Some(&tap::Tap),
         "ptp" => Some(&ptp::Ptp),
         "loopback" => Some(&loopback::Loopback),
         "fastpath" => Some(&fastpath::Fastpath),

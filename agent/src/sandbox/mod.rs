@@ -5,12 +5,13 @@
 
 #![allow(
     unsafe_code,
-    reason = "descriptors passed by the shim and the ethtool ioctl; each block says why it is sound"
+    reason = "descriptors passed by the shim and the ioctls of ethtool and TAP devices; each block says why it is sound"
 )]
 
 mod descriptors;
 mod socket;
 mod sysctl;
+mod tap;
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -23,6 +24,7 @@ use crate::fault;
 pub use descriptors::receive;
 pub use socket::enable_gro;
 pub use sysctl::work_sysctls;
+pub use tap::{Tap, TapError, TapPlan};
 
 /// Why something could not run inside a network namespace.
 #[derive(Debug, thiserror::Error)]

@@ -37,6 +37,15 @@ fn c057_c161_sigkill_at_each_step_of_a_ptp_leaves_nothing() {
     kill_at_every_step(|_| {}, "", &ptp, 15);
 }
 
+#[test]
+fn c057_c161_sigkill_at_each_step_of_a_tap_leaves_nothing() {
+    let tap = json!({
+        "cniVersion": "1.1.0", "name": "machine", "type": "tap", "mtu": 1400, "mac": "02:00:00:00:00:07",
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.3.0.0/24"}]]},
+    });
+    kill_at_every_step(|_| {}, "", &tap, 10);
+}
+
 /// A pod with three networks, one of them limited.
 fn three_networks(node: &Node) {
     let limited = json!({
