@@ -10,6 +10,7 @@ use crate::cluster::{self, ApiServer, Calls, Catalog, Writer};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::devices::Devices;
 use crate::install::conflist::State;
+use crate::instance::InstanceMetadata;
 use crate::locks::Locks;
 use crate::metrics::Requests;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
@@ -38,6 +39,8 @@ pub struct Agent {
     pub api_calls: Arc<Calls>,
     /// Devices of this node's pods.
     pub devices: Devices,
+    /// Interfaces of the cloud instance that the node is.
+    pub instance: InstanceMetadata,
     /// Writes network-status and events.
     pub publisher: Publisher,
     /// How long calls and plugins take, and how they end.
@@ -77,6 +80,7 @@ impl Agent {
             &settings.device_info_dir,
             settings.cluster.is_none(),
         );
+        let instance = InstanceMetadata::at(settings.instance_metadata.clone());
         let writer = api.clone().map(|api| api as Arc<dyn Writer>);
         let publisher = Publisher::new(settings.status, writer);
         Ok(Self {
@@ -90,6 +94,7 @@ impl Agent {
             networks,
             datapath,
             devices,
+            instance,
             requests: Requests::default(),
             conflist: State::default(),
             replaying: Mutex::new(()),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use http::Uri;
 use plexus_cni::json::Object;
 
 use crate::install::args::{Install, RuntimeConfig, Uninstall};
@@ -88,6 +89,9 @@ pub struct Run {
     /// Directory of device information files; plugins on the host must see it at the same path.
     #[arg(long, default_value = "/var/run/k8s.cni.cncf.io/devinfo")]
     device_info_dir: PathBuf,
+    /// Instance metadata service (EC2), asked where a network's config names its parent by ENI or device index.
+    #[arg(long, default_value = "http://169.254.169.254", value_name = "URL")]
+    instance_metadata: Uri,
     /// Cache of the Multus that attached pods on this node before (its `cniDir`).
     #[arg(long, default_value = "/var/lib/cni/multus")]
     multus_cache_dir: PathBuf,
@@ -152,6 +156,7 @@ impl From<Run> for Settings {
             pod_resources_socket: run.pod_resources_socket,
             kubelet_checkpoint: run.kubelet_checkpoint,
             device_info_dir: run.device_info_dir,
+            instance_metadata: run.instance_metadata,
             multus_cache_dir: run.multus_cache_dir,
             workers: run.workers.into(),
             connection_limit: run.connection_limit.into(),

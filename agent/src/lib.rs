@@ -15,6 +15,7 @@ pub mod delegate;
 pub mod devices;
 pub mod fault;
 pub mod install;
+pub mod instance;
 pub mod ipam;
 #[cfg(feature = "lab")]
 pub mod lab;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
 use plexus_cni::json::Object;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub kubelet_checkpoint: PathBuf,
     /// Device information files: `dp` of device plugins, `cni` of attachments.
     pub device_info_dir: PathBuf,
+    /// EC2's instance metadata service.
+    pub instance_metadata: Uri,
     /// Multus' cache, for pods that it attached; a config's `cniDir` goes before.
     pub multus_cache_dir: PathBuf,
     /// The runtime's network config, where plexusd is to make it.

@@ -80,6 +80,10 @@ pub struct AgentConfig {
     /// `/var/run/k8s.cni.cncf.io/devinfo`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_info_dir: Option<PathBuf>,
+    /// Instance metadata service (EC2), asked where a network's config names its parent by ENI or device index. Default
+    /// `http://169.254.169.254`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_metadata: Option<String>,
     /// Cache of the Multus that attached pods on this node before (its `cniDir`). Default `/var/lib/cni/multus`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multus_cache_dir: Option<PathBuf>,

@@ -17,6 +17,10 @@ use crate::netlink::{IpvlanMode, Link, LinkPlan};
 
 /// What the kernel calls its kind.
 const KIND: &str = "ipvlan";
+/// In mode l3s the kernel hands packets to the pod in its LOCAL_IN hook (`ipvlan_nf_input`, drivers/net/ipvlan/ipvlan_l3s.c),
+/// without another round of the receive path.
+const PASSED_BY: &str = "no counters and limits for what comes from outside the node: in mode l3s it reaches the pod past \
+                         the interface's hooks";
 
 /// The plugin.
 pub(super) struct Ipvlan;
@@ -56,25 +60,22 @@ impl From<Mode> for IpvlanMode {
 }
 
 impl Config {
-    fn has_master(&self) -> bool {
-        self.master.as_deref().is_some_and(|name| !name.is_empty())
+    /// The master as the config alone says it.
+    fn own_parent(&self, config: &PluginConfig) -> Result<Parent<'_>, CniError> {
+        Parent::of(config, self.master.as_deref(), self.link_in_container)
     }
 
     /// The master; of a chained plugin without one, the only interface of the chain so far.
     fn parent<'a>(&'a self, call: &PluginCall<'a>) -> Result<Parent<'a>, CniError> {
-        let name = match call.prev_result.filter(|_| !self.has_master()) {
-            None => self.master.as_deref(),
-            Some(result) => match &*result.interfaces {
-                [only] if !only.name.is_empty() => Some(&*only.name),
-                _ => {
-                    return Err(CniError::new(Code::InvalidConfig, "ipvlan: key \"master\" is missing")
-                        .because(
-                            "prevResult lists not exactly one interface with a name, which would be it",
-                        ));
-                }
-            },
-        };
-        Ok(Parent { name, is_in_container: self.link_in_container })
+        let own = self.own_parent(call.config)?;
+        let Some(result) = call.prev_result.filter(|_| !own.is_named()) else { return Ok(own) };
+        match &*result.interfaces {
+            [only] if !only.name.is_empty() => {
+                Parent::of(call.config, Some(&only.name), self.link_in_container)
+            }
+            _ => Err(CniError::new(Code::InvalidConfig, "ipvlan: key \"master\" is missing")
+                .because("prevResult lists not exactly one interface with a name, which would be it")),
+        }
     }
 }
 
@@ -83,7 +84,7 @@ impl Plugin for Ipvlan {
         let config: Config = call.config.typed()?;
         call.refuse_mac("all children of a master have the master's; use macvlan for one of its own")?;
         call.ipam_validate()?;
-        if !config.has_master() && call.prev_result.is_none() {
+        if !config.own_parent(call.config)?.is_named() && call.prev_result.is_none() {
             // It may come with the result of an earlier plugin of the chain; else ADD says that there is none.
             return Ok(());
         }
@@ -95,7 +96,7 @@ impl Plugin for Ipvlan {
     }
 
     fn validate_config(&self, config: &PluginConfig) -> Result<(), CniError> {
-        config.typed::<Config>().map(drop)
+        config.typed::<Config>()?.own_parent(config).map(drop)
     }
 
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
@@ -132,8 +133,9 @@ impl Plugin for Ipvlan {
                 link.ipvlan_mode.map_or("?", IpvlanMode::as_str)
             )));
         }
-        if config.has_master() {
-            config.parent(call)?.check_child(call, &link)?;
+        let parent = config.own_parent(call.config)?;
+        if parent.is_named() {
+            parent.check_child(call, &link)?;
         }
         call.check_port()
     }
@@ -165,6 +167,9 @@ fn create(call: &PluginCall<'_>, config: &Config, parent: &Parent<'_>) -> Result
         netns: (!config.link_in_container).then_some(call.netns()?),
         ..call.link_plan(config.mtu)
     };
+    if mode == IpvlanMode::L3s {
+        call.lacks(PASSED_BY);
+    }
     if !config.link_in_container {
         refuse_other_mode(call, mode, index)?;
         call.remember_child(index, mode.as_str())?;

@@ -58,7 +58,7 @@ impl Plugin for Macvlan {
         let config: Config = call.config.typed()?;
         call.requested_mac()?;
         call.ipam_validate()?;
-        parent(&config).validate(call, config.mtu)
+        parent(call, &config)?.validate(call, config.mtu)
     }
 
     fn keys(&self) -> &'static [&'static str] {
@@ -66,7 +66,8 @@ impl Plugin for Macvlan {
     }
 
     fn validate_config(&self, config: &PluginConfig) -> Result<(), CniError> {
-        config.typed::<Config>().map(drop)
+        let own: Config = config.typed()?;
+        Parent::of(config, own.master.as_deref(), own.link_in_container).map(drop)
     }
 
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
@@ -86,7 +87,7 @@ impl Plugin for Macvlan {
             )
             .because(format!("it is a {} in mode {:?}", link.kind, link.macvlan_mode)));
         }
-        parent(&config).check(call)?;
+        parent(call, &config)?.check(call)?;
         call.check_port()
     }
 
@@ -112,12 +113,12 @@ impl Plugin for Macvlan {
 }
 
 /// The master.
-fn parent(config: &Config) -> Parent<'_> {
-    Parent { name: config.master.as_deref(), is_in_container: config.link_in_container }
+fn parent<'a>(call: &PluginCall<'_>, config: &'a Config) -> Result<Parent<'a>, CniError> {
+    Parent::of(call.config, config.master.as_deref(), config.link_in_container)
 }
 
 fn create(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
-    let parent = parent(config);
+    let parent = parent(call, config)?;
     let plan = LinkPlan {
         mac: call.requested_mac()?,
         netns: (!config.link_in_container).then_some(call.netns()?),

@@ -4,10 +4,12 @@ use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
 
-use super::{PluginCall, native};
+use super::{PluginCall, native, parent};
 
 /// Options of the guard, for main plugins whose standard keys have none that works on every kind of interface.
 const GUARDS: [&str; 2] = ["macspoofchk", "ipspoofchk"];
+/// Plugins whose devices are children of a link.
+const HAS_PARENT: [&str; 3] = ["macvlan", "ipvlan", "vlan"];
 
 impl PluginCall<'_> {
     /// As [`check_options`], for this call.
@@ -42,9 +44,12 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
             (key, _) if has_guards && GUARDS.contains(&key) => {
                 return wrong("it must be true (drop what the pod sends under another address) or false");
             }
+            // The plugin itself reads it, and says what is wrong with it.
+            (parent::OPTION, _) if HAS_PARENT.contains(&plugin) => {}
             _ if has_guards => {
                 return wrong(
-                    "the options there are \"exec\", \"macspoofchk\" and \"ipspoofchk\"; correct or remove it",
+                    "the options there are \"exec\", \"macspoofchk\", \"ipspoofchk\" and, for a child of a link, \
+                     \"parent\"; correct or remove it",
                 );
             }
             _ => return wrong("the only option there is \"exec\"; correct or remove it"),

@@ -48,8 +48,8 @@ impl Config {
         })
     }
 
-    fn parent(&self) -> Parent<'_> {
-        Parent { name: self.master.as_deref(), is_in_container: self.link_in_container }
+    fn parent(&self, config: &PluginConfig) -> Result<Parent<'_>, CniError> {
+        Parent::of(config, self.master.as_deref(), self.link_in_container)
     }
 }
 
@@ -58,7 +58,7 @@ impl Plugin for Vlan {
         self.validate_config(call.config)?;
         call.ipam_validate()?;
         let config: Config = call.config.typed()?;
-        config.parent().validate(call, config.mtu)
+        config.parent(call.config)?.validate(call, config.mtu)
     }
 
     fn keys(&self) -> &'static [&'static str] {
@@ -68,7 +68,7 @@ impl Plugin for Vlan {
     fn validate_config(&self, config: &PluginConfig) -> Result<(), CniError> {
         let own: Config = config.typed()?;
         own.id()?;
-        if own.master.as_deref().is_none_or(str::is_empty) {
+        if !own.parent(config)?.is_named() {
             return Err(CniError::new(Code::InvalidConfig, "vlan: key \"master\" is missing")
                 .because("it names the link whose VLAN this is"));
         }
@@ -92,7 +92,7 @@ impl Plugin for Vlan {
             )
             .because(format!("it is in VLAN {:?}; restart the pod", link.vlan)));
         }
-        config.parent().check_child(call, &link)?;
+        config.parent(call.config)?.check_child(call, &link)?;
         call.check_port()
     }
 
@@ -118,7 +118,7 @@ impl Plugin for Vlan {
 }
 
 fn create(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
-    let (id, parent) = (config.id()?, config.parent());
+    let (id, parent) = (config.id()?, config.parent(call.config)?);
     let plan = LinkPlan {
         netns: (!config.link_in_container).then_some(call.netns()?),
         ..call.link_plan(config.mtu)
@@ -128,7 +128,7 @@ fn create(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
         call.remember_child(index, id)?;
     }
     match parent.side(call)?.0.add_vlan(&plan, index, id) {
-        Err(error) if error.errno == Errno::EEXIST => Err(taken(call, config, id, index)),
+        Err(error) if error.errno == Errno::EEXIST => Err(taken(call, &parent, id, index)),
         outcome => {
             outcome?;
             call.require_link()
@@ -137,16 +137,14 @@ fn create(call: &PluginCall<'_>, config: &Config) -> Result<Link, CniError> {
 }
 
 /// A link has each VLAN once, in whichever namespace it is: the error says in which, as far as we know it.
-fn taken(call: &PluginCall<'_>, config: &Config, id: u16, parent: u32) -> CniError {
-    let siblings = if config.link_in_container { Vec::new() } else { call.siblings::<u16>(parent) };
+fn taken(call: &PluginCall<'_>, parent: &Parent<'_>, id: u16, index: u32) -> CniError {
+    let siblings = call.siblings::<u16>(index).into_iter().filter(|_| !parent.is_in_container());
     let ours = siblings.into_iter().find(|(other, _)| *other == id).map(|(_, holder)| holder);
-    let holder = ours.or_else(|| {
-        let links = config.parent().side(call).and_then(|(netlink, _)| Ok(netlink.links()?)).ok()?;
-        let same = links.into_iter().find(|link| link.parent == Some(parent) && link.vlan == Some(id))?;
-        Some(format!("link {} beside it", same.name))
-    });
+    let links = parent.side(call).and_then(|(netlink, _)| Ok(netlink.links()?)).unwrap_or_default();
+    let beside = links.iter().find(|link| link.parent == Some(index) && link.vlan == Some(id));
+    let holder = ours.or_else(|| beside.map(|link| format!("link {} beside it", link.name)));
     let holder = holder.unwrap_or_else(|| "a link in another network namespace".into());
-    let master = config.master.as_deref().unwrap_or_default();
+    let master = links.iter().find(|link| link.index == index).map_or("the master", |link| &link.name);
     CniError::new(Code::Kernel, format!("vlan: VLAN {id} of {master} is taken")).because(format!(
         "{holder} has it, and a link has each VLAN once; share it by a macvlan or bridge on top"
     ))

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use plexus_agent::lab::ping::ping;
+use plexus_agent::lab::ping::{Echoes, ping};
 use plexus_agent::lab::traffic::udp::{Flow, FlowSpec};
 use plexus_agent::lab::{NetNs, Pod};
 use plexus_cni::wire::Query;
@@ -23,9 +23,9 @@ pub(crate) fn address(result: &Value, at: usize) -> IpAddr {
     result["ips"][at]["address"].as_str().unwrap().split_once('/').unwrap().0.parse().unwrap()
 }
 
-/// Whether `to` answers to `from`.
+/// Whether `to` answers to `from`; where no route leads there it does not.
 pub(crate) fn answers(from: &NetNs, to: IpAddr) -> bool {
-    ping(from, to, 1).unwrap().all_answered()
+    ping(from, to, 1).is_ok_and(Echoes::all_answered)
 }
 
 /// Packets that the pod's interface sent and got, as the data plane counts them.

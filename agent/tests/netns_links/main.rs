@@ -12,5 +12,7 @@
 mod link_rig;
 
 mod loopback;
+mod parent;
 mod ptp;
 mod ptp_reference;
+mod tap;

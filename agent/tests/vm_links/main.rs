@@ -11,6 +11,7 @@
 #[path = "../link_rig/mod.rs"]
 mod link_rig;
 
+mod card;
 mod dummy;
 mod ipvlan;
 mod ipvlan_refused;

@@ -3,11 +3,11 @@
 use plexus_agent::lab::link::ip;
 use plexus_agent::lab::{NetNs, Pod};
 use plexus_cni::Code;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::ipvlan::ipvlan;
 use crate::link_rig::support::kernel::link;
-use crate::link_rig::support::{Node, failed, succeeded, wait};
+use crate::link_rig::support::{Node, failed, succeeded, wait, with};
 use crate::link_rig::traffic::answers;
 use crate::start;
 use crate::vlan::{KIND, tagged_outside, vlan};
@@ -75,7 +75,12 @@ fn an_ipvlan_pod_survives_what_its_master_goes_through() {
 fn a_vlan_pod_survives_what_its_master_goes_through() {
     let Some(node) = start("a_vlan_pod_survives_what_its_master_goes_through", KIND) else { return };
     tagged_outside(&node, 100, "10.5.0.254/24");
-    let (pod, config) = (node.pod("a"), vlan(100));
+    // Routes and IPv6 addresses are what a link loses that goes down itself.
+    let ipam = json!({
+        "type": "host-local", "ranges": [[{"subnet": "10.5.0.0/24"}], [{"subnet": "fd05::/64"}]],
+        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
+    });
+    let (pod, config) = (node.pod("a"), with(vlan(100), "ipam", ipam));
     let result = succeeded(&node.add(&pod, "net1", &config));
     goes_down_and_comes_back(&node, &pod, &config, &result, "10.5.0.254");
     gets_another_name(&node, &pod, &config, &result, "10.5.0.254");

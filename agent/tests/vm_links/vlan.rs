@@ -47,8 +47,18 @@ fn a_pod_is_in_its_vlan_alone_counted_and_limited() {
     succeeded(&node.check(&a, "net1", &vlan(100), &at_a));
     assert_counted(&node, "net1", inside, peer);
     assert_limited(&node, (&a, "net1"), &at_a, inside, peer);
-    let said = failed(&node.check(&a, "net1", &vlan(101), &at_a), Code::CheckFailed);
-    assert!(said.contains("not in VLAN 101"), "{said}");
+    let path = a.netns.path().to_str().unwrap();
+    a.netns.ip(&["link", "del", "net1"]).unwrap();
+    let mac = at_a["interfaces"][0]["mac"].as_str().unwrap();
+    let other = [
+        "link", "add", "link", "uplink1", "name", "net1", "netns", path, "address", mac, "type", "vlan",
+        "id", "101",
+    ];
+    ip(&other).unwrap();
+    a.netns.ip(&["addr", "add", &format!("{}/24", inside.ip), "dev", "net1"]).unwrap();
+    let said = failed(&node.check(&a, "net1", &vlan(100), &at_a), Code::CheckFailed);
+    assert!(said.contains("not in VLAN 100"), "{said}");
+    a.netns.ip(&["link", "del", "net1"]).unwrap();
     succeeded(&node.del(&a, "net1", &vlan(100)));
     succeeded(&node.del(&a, "net1", &vlan(100)));
     succeeded(&node.del(&b, "net2", &vlan(200)));

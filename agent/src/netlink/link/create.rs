@@ -6,7 +6,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, InfoVlan, InfoVrf, LinkAttribute,
-    LinkInfo, LinkMessage,
+    LinkInfo, LinkMessage, VlanFlags,
 };
 
 use super::{IpvlanMode, MacvlanMode};
@@ -72,9 +72,11 @@ impl Netlink {
     }
 
     /// Creates an 802.1Q VLAN device on `parent` directly in its final namespace; a parent has each VLAN once, whatever
-    /// the namespace.
+    /// the namespace. Its carrier follows the parent's, but it stays up when the parent is set down: going down would cost it
+    /// routes and IPv6 addresses, which nobody would set again.
     pub fn add_vlan(&self, plan: &LinkPlan<'_>, parent: u32, id: u16) -> Result<(), NetlinkError> {
-        let data = InfoData::Vlan(vec![InfoVlan::Id(id)]);
+        let loose = VlanFlags::LooseBinding;
+        let data = InfoData::Vlan(vec![InfoVlan::Id(id), InfoVlan::Flags((loose, loose))]);
         let mut message = plan.message(InfoKind::Vlan, Some(data));
         message.attributes.push(LinkAttribute::Link(parent));
         self.create(message, || format!("create {} in VLAN {id} of link {parent}", plan.name))

@@ -24,7 +24,7 @@ pub use macvlan::MacvlanMode;
 
 /// A link as the kernel reports it.
 #[allow(clippy::struct_excessive_bools, reason = "independent flags, as the kernel has them")]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// Index in its network namespace.
     pub index: u32,

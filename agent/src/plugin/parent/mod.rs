@@ -1,28 +1,74 @@
 //! The parent of a device: a link of the host, or of the container.
 
+mod choose;
+mod selector;
+
+use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, Code};
 
+use self::selector::Selector;
 use super::PluginCall;
+use super::call::format_mac;
 use crate::netlink::{Link, Netlink};
+use crate::sysfs::{DeviceId, Sysfs};
 
-/// Which link is meant by `master` and `linkInContainer`.
-#[derive(Clone, Copy, Debug)]
+pub(super) use selector::KEY as OPTION;
+
+/// Which link is meant by `master`, `linkInContainer` and `plexus.parent`.
+#[derive(Clone, Debug)]
 pub(super) struct Parent<'a> {
     /// Its name; without one, the link of the default route.
-    pub(super) name: Option<&'a str>,
+    name: Option<&'a str>,
+    /// What it is known by instead, in the host.
+    selector: Option<Selector>,
     /// It is looked up in the container.
-    pub(super) is_in_container: bool,
+    is_in_container: bool,
 }
 
-impl Parent<'_> {
+impl<'a> Parent<'a> {
+    /// The parent of a config, whose keys `master` and `linkInContainer` are passed; the error names the key that is wrong.
+    pub(super) fn of(
+        config: &PluginConfig,
+        master: Option<&'a str>,
+        is_in_container: bool,
+    ) -> Result<Self, CniError> {
+        let name = master.filter(|name| !name.is_empty());
+        let selector = Selector::of(config)?;
+        let other = match (name.is_some(), is_in_container) {
+            (true, _) => "master",
+            (false, true) => "linkInContainer",
+            (false, false) => return Ok(Self { name, selector, is_in_container }),
+        };
+        if selector.is_some() {
+            let plugin = config.plugin_type();
+            return Err(CniError::new(
+                Code::InvalidConfig,
+                format!("{plugin}: key \"plexus.parent\" is given beside \"{other}\""),
+            )
+            .because("both say which link is meant; remove one"));
+        }
+        Ok(Self { name, selector, is_in_container })
+    }
+
+    /// Whether the config says which link it is.
+    pub(super) fn is_named(&self) -> bool {
+        self.name.is_some() || self.selector.is_some()
+    }
+
+    /// Whether it is a link of the container.
+    pub(super) fn is_in_container(&self) -> bool {
+        self.is_in_container
+    }
+
     /// The link, which must be there.
     pub(super) fn find(&self, call: &PluginCall<'_>) -> Result<Link, CniError> {
         let (netlink, place) = self.side(call)?;
-        let link = match self.name() {
-            Some(name) => {
+        let link = match (&self.selector, self.name) {
+            (Some(selector), _) => return select(call, selector),
+            (None, Some(name)) => {
                 netlink.link_by_name(name)?.ok_or_else(|| format!("link {name:?} does not exist in {place}"))
             }
-            None => netlink
+            (None, None) => netlink
                 .default_route_link()?
                 .ok_or_else(|| format!("{place} has no default route to take it from")),
         };
@@ -34,7 +80,7 @@ impl Parent<'_> {
 
     /// Its index; for a link of the host that was validated, the quickest way to it.
     pub(super) fn index(&self, call: &PluginCall<'_>) -> Result<u32, CniError> {
-        if let Some(name) = self.name().filter(|_| !self.is_in_container)
+        if let Some(name) = self.name.filter(|_| !self.is_in_container)
             && let Some(index) = Netlink::host_index(name)?
         {
             return Ok(index);
@@ -87,8 +133,63 @@ impl Parent<'_> {
             Ok((call.host, "the host"))
         }
     }
+}
 
-    fn name(&self) -> Option<&str> {
-        self.name.filter(|name| !name.is_empty())
+/// The link of the host that a selector means.
+fn select(call: &PluginCall<'_>, selector: &Selector) -> Result<Link, CniError> {
+    let instance = &call.agent.instance;
+    match selector {
+        Selector::Mac(mac) => by_mac(call, *mac),
+        Selector::Pci(address) => {
+            let names = Sysfs::default().netdevs(&DeviceId::Pci(*address))?;
+            match &*names {
+                [name] => call
+                    .host
+                    .link_by_name(name)?
+                    .ok_or_else(|| nowhere(call, &format!("link {name} is gone"))),
+                [] => Err(nowhere(call, &format!("PCI function {address} has no link in the host"))),
+                several => Err(nowhere(
+                    call,
+                    &format!("PCI function {address} has the links {}; use mac", several.join(", ")),
+                )),
+            }
+        }
+        Selector::Eni(eni) => match instance.interface(|interface| interface.eni == *eni)? {
+            Some(interface) => by_mac(call, interface.mac),
+            None => Err(nowhere(call, &format!("{eni} is not attached to this instance"))),
+        },
+        Selector::DeviceIndex(index) => {
+            match instance.interface(|interface| interface.device_index == *index)? {
+                Some(interface) => by_mac(call, interface.mac),
+                None => Err(nowhere(
+                    call,
+                    &format!("nothing is attached to this instance at device index {index}"),
+                )),
+            }
+        }
     }
+}
+
+fn by_mac(call: &PluginCall<'_>, mac: [u8; 6]) -> Result<Link, CniError> {
+    let links = call.host.links()?;
+    match choose::by_mac(&links, mac) {
+        Ok(Some(link)) => Ok(link.clone()),
+        Ok(None) => {
+            Err(nowhere(call, &format!("no link of the host has hardware address {}", format_mac(mac))))
+        }
+        Err(several) => Err(nowhere(
+            call,
+            &format!(
+                "{} have hardware address {}; name one by \"master\"",
+                several.join(", "),
+                format_mac(mac)
+            ),
+        )),
+    }
+}
+
+fn nowhere(call: &PluginCall<'_>, why: &str) -> CniError {
+    let plugin = call.config.plugin_type();
+    CniError::new(Code::InvalidConfig, format!("{plugin}: key \"plexus.parent\" names no link"))
+        .because(why.to_owned())
 }
