@@ -17,8 +17,7 @@ impl Sysfs {
 
     /// The device that a netdev belongs to; `None` for one that is virtual, or on another bus.
     pub fn device_of(&self, netdev: &str) -> Result<Option<DeviceId>, SysfsError> {
-        // The kernel allows neither `/` nor `..` in names, but ours came from a record.
-        if netdev.contains('/') || netdev.starts_with('.') {
+        if !is_plain(netdev) {
             return Ok(None);
         }
         let netdev = self.root.join("class/net").join(netdev).join("device");
@@ -32,6 +31,28 @@ impl Sysfs {
             parent.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         Ok(name.and_then(|name| name.parse().ok()))
     }
+}
+
+impl Sysfs {
+    /// Which of its device's ports a netdev is, in the driver's words; empty for the only one. Ports of one PCI function
+    /// (mlx4) and representors of virtual functions share their device.
+    pub fn port_of(&self, netdev: &str) -> String {
+        if !is_plain(netdev) {
+            return String::new();
+        }
+        let read = |attribute: &str| {
+            // Drivers without the notion refuse the reading.
+            let path = self.root.join("class/net").join(netdev).join(attribute);
+            std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+        };
+        let (number, name) = (read("dev_port"), read("phys_port_name"));
+        if matches!(&*number, "" | "0") { name } else { format!("{number} {name}").trim().to_owned() }
+    }
+}
+
+/// The kernel allows neither `/` nor `..` in names, but ours may come from a record.
+fn is_plain(netdev: &str) -> bool {
+    !netdev.is_empty() && !netdev.contains('/') && !netdev.starts_with('.')
 }
 
 /// Directly beneath the device, or beneath its virtio device.

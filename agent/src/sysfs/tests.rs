@@ -15,6 +15,7 @@ fn tree() -> (TempDir, Sysfs) {
     let pci = root.join("devices/pci0000:00");
     for path in [
         "0000:03:00.0/net/ens1",
+        "0000:03:00.0/net/aa0",
         "0000:03:10.0",
         "0000:03:10.1/net/ens1v1",
         "0000:04:00.0/virtio2/net/eth5",
@@ -48,9 +49,16 @@ fn tree() -> (TempDir, Sysfs) {
     ] {
         symlink(target, pci.join(link)).unwrap();
     }
-    for (name, target) in [("ens1v1", "0000:03:10.1/net/ens1v1"), ("eth5", "0000:04:00.0/virtio2/net/eth5")] {
+    for (name, target) in [
+        ("ens1v1", "0000:03:10.1/net/ens1v1"),
+        ("eth5", "0000:04:00.0/virtio2/net/eth5"),
+        ("aa0", "0000:03:00.0/net/aa0"),
+    ] {
         symlink(pci.join(target), root.join("class/net").join(name)).unwrap();
     }
+    write(pci.join("0000:03:00.0/net/aa0/phys_port_name"), "pf0vf1\n").unwrap();
+    write(pci.join("0000:04:00.0/virtio2/net/eth5/dev_port"), "1\n").unwrap();
+    write(pci.join("0000:03:10.1/net/ens1v1/dev_port"), "0\n").unwrap();
     symlink(root.join("devices/virtual/net/lo"), root.join("class/net/lo")).unwrap();
     let sysfs = Sysfs::at(root);
     (dir, sysfs)
@@ -99,6 +107,14 @@ fn a_netdev_leads_to_its_device_and_a_virtual_one_to_none() {
     assert_eq!(sysfs.device_of("eth5").unwrap(), Some(id("0000:04:00.0")));
     for name in ["lo", "none", "../x", ".."] {
         assert_eq!(sysfs.device_of(name).unwrap(), None, "{name}");
+    }
+}
+
+#[test]
+fn netdevs_of_one_device_are_told_apart_by_their_ports() {
+    let (_dir, sysfs) = tree();
+    for (name, port) in [("aa0", "pf0vf1"), ("eth5", "1"), ("ens1v1", ""), ("none", ""), ("../x", "")] {
+        assert_eq!(sysfs.port_of(name), port, "{name}");
     }
 }
 

@@ -28,8 +28,14 @@ impl Sysfs {
         Ok(None)
     }
 
-    /// The netdev of a physical function, through which its virtual ones are set.
+    /// The netdev of a physical function, through which its virtual ones are set; not a representor of one of those.
     pub fn pf_netdev(&self, pf: PciAddress) -> Result<Option<String>, SysfsError> {
-        Ok(self.netdevs(&DeviceId::Pci(pf))?.into_iter().next())
+        let names = self.netdevs(&DeviceId::Pci(pf))?;
+        Ok(names.into_iter().find(|name| !is_representor(&self.port_of(name))))
     }
+}
+
+/// `pf0vf3`, `pf1sf8`, or with the controller's number before it.
+fn is_representor(port: &str) -> bool {
+    port.contains("pf") && (port.contains("vf") || port.contains("sf"))
 }

@@ -11,6 +11,7 @@ mod outcome;
 
 mod crash;
 mod host_device;
+mod reference;
 mod refusals;
 mod restore;
 mod settings;

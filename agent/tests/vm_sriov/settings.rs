@@ -71,8 +71,9 @@ fn an_address_follows_where_another_one_was_assigned_before() {
         succeeded(&node.add(&pod, &config));
         assert_eq!(link(&pod.netns, "net1").unwrap()["address"], "02:00:00:00:0c:02");
         assert_eq!(node.vf_info(0, 0)["address"], "02:00:00:00:0c:02");
-        // The pod has no right to another one.
-        assert!(pod.netns.ip(&["link", "set", "net1", "address", "02:00:00:00:0c:99"]).is_err());
+        // The pod has no right to another one; igbvf of Linux 6.1 does not say so, but gets none.
+        pod.netns.ip(&["link", "set", "net1", "address", "02:00:00:00:0c:99"]).ok();
+        assert_eq!(node.vf_info(0, 0)["address"], "02:00:00:00:0c:02");
         succeeded(&node.del(&pod, &config));
         assert_eq!(node.links(), before);
     }

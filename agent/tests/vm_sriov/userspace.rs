@@ -12,34 +12,38 @@ use serde_json::json;
 use crate::node::{Node, sriov, with};
 use crate::outcome::succeeded;
 
-/// vfio-pci wants an IOMMU, which the machine has not.
-const DRIVER: &str = "uio_pci_generic";
+/// In the order of preference; vfio-pci needs an IOMMU.
+const DRIVERS: [&str; 2] = ["vfio-pci", "uio_pci_generic"];
 
-/// Gives the function to the driver in user space.
-fn bind(address: &str, test: &str) -> bool {
+/// Gives the function to a driver in user space, and says which.
+fn bind(address: &str, test: &str) -> Option<&'static str> {
     let device = Path::new("/sys/bus/pci/devices").join(address);
-    let loaded = Command::new("modprobe").arg(DRIVER).status().is_ok_and(|status| status.success());
-    let bound = loaded
-        && fs::write(device.join("driver_override"), DRIVER).is_ok()
-        && fs::write("/sys/bus/pci/drivers/igbvf/unbind", address).is_ok()
-        && fs::write("/sys/bus/pci/drivers_probe", address).is_ok();
-    let is_bound = fs::read_link(device.join("driver")).is_ok_and(|driver| driver.ends_with(DRIVER));
-    (bound && is_bound) || skipped(test, "the kernel does not bind this card to uio_pci_generic")
+    fs::write("/sys/bus/pci/drivers/igbvf/unbind", address).unwrap();
+    let bound = DRIVERS.into_iter().find(|driver| {
+        let loaded = Command::new("modprobe").arg(driver).status().is_ok_and(|status| status.success());
+        loaded
+            && fs::write(device.join("driver_override"), driver).is_ok()
+            && fs::write("/sys/bus/pci/drivers_probe", address).is_ok()
+            && fs::read_link(device.join("driver")).is_ok_and(|bound| bound.ends_with(driver))
+    });
+    if bound.is_none() {
+        skipped(test, "the kernel binds this card to no driver in user space");
+    }
+    bound
 }
 
-fn unbind(address: &str) {
+fn unbind(address: &str, driver: &str) {
     let device = Path::new("/sys/bus/pci/devices").join(address);
     fs::write(device.join("driver_override"), "\n").unwrap();
-    fs::write(format!("/sys/bus/pci/drivers/{DRIVER}/unbind"), address).unwrap();
+    fs::write(format!("/sys/bus/pci/drivers/{driver}/unbind"), address).unwrap();
 }
 
 #[test]
 fn a_function_of_a_driver_in_user_space_is_set_up_and_described_but_not_moved() {
     let Some(node) = Node::start() else { return };
     let vf = &node.vfs(0, 1)[0];
-    if !bind(&vf.pci_address, "a_function_of_a_driver_in_user_space_is_set_up_and_described_but_not_moved") {
-        return;
-    }
+    let test = "a_function_of_a_driver_in_user_space_is_set_up_and_described_but_not_moved";
+    let Some(driver) = bind(&vf.pci_address, test) else { return };
     let before = node.links();
     let pod = node.pod("a");
     let config = with(sriov(vf), &json!({"vlan": 100, "mac": "02:00:00:00:10:01", "mtu": 1400}));
@@ -54,16 +58,15 @@ fn a_function_of_a_driver_in_user_space_is_set_up_and_described_but_not_moved() 
     succeeded(&node.check(&pod, &config, &result));
     succeeded(&node.del(&pod, &config));
     assert_eq!((node.links(), node.leases().len()), (before, 0));
-    unbind(&vf.pci_address);
+    unbind(&vf.pci_address, driver);
 }
 
 #[test]
 fn a_limit_that_such_a_function_cannot_have_is_told_and_the_pod_starts() {
     let Some(node) = Node::start() else { return };
     let vf = &node.vfs(0, 1)[0];
-    if !bind(&vf.pci_address, "a_limit_that_such_a_function_cannot_have_is_told_and_the_pod_starts") {
-        return;
-    }
+    let test = "a_limit_that_such_a_function_cannot_have_is_told_and_the_pod_starts";
+    let Some(driver) = bind(&vf.pci_address, test) else { return };
     let (host, pod) = (node.machine.host(), node.pod("a"));
     let main = json!({"type": "host-device", "pciBusID": vf.pci_address});
     let list = json!({
@@ -77,9 +80,9 @@ fn a_limit_that_such_a_function_cannot_have_is_told_and_the_pod_starts() {
     let meta = json!({"cniVersion": "1.1.0", "name": "plexus", "type": "plexus", "delegates": [default]});
     succeeded(&node.runtime.add(&pod, "eth0", &meta).unwrap());
     let explained = node.plexusd.ask(&Query::Explain { pod: "default/a".into() }).unwrap().to_string();
-    for part in ["uio_pci_generic", "no bandwidth limit"] {
+    for part in [driver, "no bandwidth limit"] {
         assert!(explained.contains(part), "{explained}");
     }
     succeeded(&node.runtime.del(&pod, "eth0", &meta).unwrap());
-    unbind(&vf.pci_address);
+    unbind(&vf.pci_address, driver);
 }

@@ -13,6 +13,9 @@ pub(in crate::plugin) struct Loan {
     pub(in crate::plugin) device: Option<DeviceId>,
     /// Its driver.
     pub(in crate::plugin) driver: Option<String>,
+    /// Which of the device's ports it is, where there are several (see [`crate::sysfs::Sysfs::port_of`]).
+    #[serde(default)]
+    pub(in crate::plugin) port: String,
     /// Its link; absent where a driver in user space has it.
     pub(in crate::plugin) link: Option<LinkBefore>,
     /// Its settings at the physical function, for a virtual one.
@@ -95,7 +98,7 @@ impl Loan {
     /// Whether both are about one device.
     pub(super) fn is_of_same_device(&self, other: &Self) -> bool {
         match (&self.device, &other.device, &self.link, &other.link) {
-            (Some(one), Some(two), ..) => one == two,
+            (Some(one), Some(two), ..) => (one, &self.port) == (two, &other.port),
             (None, None, Some(one), Some(two)) => (one.index, &one.name) == (two.index, &two.name),
             _ => false,
         }

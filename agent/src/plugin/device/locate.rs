@@ -57,9 +57,9 @@ impl PluginCall<'_> {
             return Ok(Some(link));
         }
         if let Some(device) = &loan.device {
-            let names = Sysfs::default().netdevs(device)?;
-            let Some(name) = names.first() else { return Ok(None) };
-            return Ok(self.host.link_by_name(name)?);
+            let sysfs = Sysfs::default();
+            let name = sysfs.netdevs(device)?.into_iter().find(|name| sysfs.port_of(name) == loan.port);
+            return Ok(name.map(|name| self.host.link_by_name(&name)).transpose()?.flatten());
         }
         // A virtual link keeps its index until it is moved, and the kernel does not hand out one twice.
         let same = |link: &Link| link.name == before.name || link.alias.as_deref() == Some(&*before.name);

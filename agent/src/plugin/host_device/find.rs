@@ -23,6 +23,7 @@ impl Which {
                     return Ok(Loan {
                         device: Some(device.clone()),
                         driver: Some(driver),
+                        port: String::new(),
                         link: None,
                         vf: None,
                     });
@@ -39,7 +40,8 @@ impl Which {
             _ => sysfs.device_of(&link.name)?,
         };
         let driver = device.as_ref().map(|device| sysfs.driver(device)).transpose()?.flatten();
-        Ok(Loan { device, driver, link: Some(LinkBefore::of(&link)), vf: None })
+        let port = sysfs.port_of(&link.name);
+        Ok(Loan { device, driver, port, link: Some(LinkBefore::of(&link)), vf: None })
     }
 
     fn missing(&self, call: &PluginCall<'_>, sysfs: &Sysfs) -> CniError {

@@ -30,13 +30,14 @@ pub(super) fn assign(
     let Some(before) = &loan.link else {
         return function.change(call.host, VfChange::Mac(mac)).map(|()| None);
     };
-    let was_trusted = loan.vf.as_ref().is_some_and(|vf| vf.state.trust);
+    let vf = loan.vf.as_ref().map(|vf| vf.state).unwrap_or_default();
     let changes = || call.host.set_mac(before.index, mac).is_ok();
-    if changes() {
-        if !was_trusted && before.mac != mac {
+    // igbvf of Linux 6.1 takes an address that its physical function has refused.
+    if changes() && function.state(call.host)?.is_some_and(|state| state.mac == mac) {
+        if !vf.trust && vf.mac != mac {
             note(call, loan, MacBefore::Own)?;
         }
-    } else if function.change(call.host, VfChange::Mac([0; 6])).is_ok() {
+    } else if vf.mac != [0; 6] && function.change(call.host, VfChange::Mac([0; 6])).is_ok() {
         changes();
     }
     function.change(call.host, VfChange::Mac(mac))?;

@@ -82,7 +82,8 @@ impl Function {
         let pf = sysfs.virtual_function(self.address)?.map(|function| function.pf);
         let pf = pf.ok_or_else(|| unusable(self.address, "it has just gone".into()))?;
         let vf = VfBefore { pf, number: self.number, state, mac: MacBefore::default() };
-        Ok(Loan { device: Some(device), driver, link: link.as_ref().map(LinkBefore::of), vf: Some(vf) })
+        let port = link.as_ref().map(|link| sysfs.port_of(&link.name)).unwrap_or_default();
+        Ok(Loan { device: Some(device), driver, port, link: link.as_ref().map(LinkBefore::of), vf: Some(vf) })
     }
 }
 

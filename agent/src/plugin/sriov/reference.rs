@@ -108,7 +108,7 @@ pub(super) fn release(call: &PluginCall<'_>) -> Result<(), CniError> {
         is_up: false,
         ..LinkBefore::of(link)
     };
-    let loan = Loan { device: Some(device), driver, link: None, vf };
+    let loan = Loan { device: Some(device), driver, port: String::new(), link: None, vf };
     super::settings::release(call.host, &loan);
     let link = match &inside {
         Some(link) if !call.is_recorded(link.index) => call.give_back(link, &before(link)),
