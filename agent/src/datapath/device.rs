@@ -11,7 +11,10 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
-use super::error::{DatapathError, Result};
+use super::{
+    error::{DatapathError, Result},
+    xdp_features::XdpFeatures,
+};
 
 // Numbers of include/uapi/linux/ethtool.h.
 const ETHTOOL_GDRVINFO: u32 = 0x03;
@@ -62,6 +65,11 @@ pub(super) fn send_as_on_a_wire(ifindex: u32) -> Result<()> {
         .map_err(failed("switch off VLAN insertion", ifindex))?;
     value(ifindex, ETHTOOL_STXCSUM, 0).map_err(failed("switch off checksum offload", ifindex))?;
     Ok(())
+}
+
+/// Whether the driver of a device runs XDP programs itself; nothing where the kernel does not say (before Linux 6.3).
+pub fn has_native_xdp(ifindex: u32) -> Option<bool> {
+    XdpFeatures::of(ifindex).ok().map(XdpFeatures::is_native)
 }
 
 /// Turns GRO on, in the thread's network namespace.

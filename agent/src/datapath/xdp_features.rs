@@ -39,6 +39,11 @@ impl XdpFeatures {
         })
     }
 
+    /// Whether the driver runs programs itself; otherwise there is only the generic way, after an skb was made.
+    pub(super) const fn is_native(self) -> bool {
+        self.0 & Self::BASIC != 0
+    }
+
     /// Whether a program on the device can redirect what it receives.
     pub(super) const fn can_redirect(self) -> bool {
         self.0 & (Self::BASIC | Self::REDIRECT) == Self::BASIC | Self::REDIRECT

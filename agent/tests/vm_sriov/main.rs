@@ -12,6 +12,7 @@ mod outcome;
 mod crash;
 mod host_device;
 mod reference;
+mod placement;
 mod refusals;
 mod restore;
 mod settings;

@@ -3,6 +3,7 @@
 use plexus_cni::{CniError, Code};
 
 use super::LinkBefore;
+use crate::datapath::device::has_native_xdp;
 use crate::netlink::{Link, MovePlan};
 use crate::plugin::PluginCall;
 
@@ -11,6 +12,12 @@ impl PluginCall<'_> {
     /// from then on, as the reference plugins have it: it can be given back even if the loan were lost.
     pub(in crate::plugin) fn take_link(&self, before: &LinkBefore) -> Result<Link, CniError> {
         let sandbox = self.sandbox()?;
+        if has_native_xdp(before.index) == Some(false) {
+            self.lacks(
+                "no native XDP: the device's driver has none, so counters, limits and guards run as tc programs, and a \
+                 program of the pod only as generic XDP",
+            );
+        }
         if before.is_up {
             self.host.set_down(before.index)?;
         }
