@@ -44,8 +44,9 @@ impl Inner {
         }
         let own = self.programs.info(GATE)?.tag();
         let devices = if_nameindex().map_err(|errno| DatapathError::Socket { source: errno.into() })?;
-        let indexes = devices.iter().map(|device| u32::try_from(device.index()).unwrap_or_default());
-        Ok(indexes
+        Ok(devices
+            .iter()
+            .map(nix::net::if_::Interface::index)
             .filter(|ifindex| self.filters.tag(*ifindex, Place::OF_UPLINK).is_ok_and(|tag| tag == own))
             .collect())
     }

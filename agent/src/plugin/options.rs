@@ -64,19 +64,19 @@ mod tests {
 
     use super::*;
 
-    fn check(config: Value) -> Result<(), CniError> {
+    fn check(config: &Value) -> Result<(), CniError> {
         check_options(&PluginConfig(config.as_object().cloned().unwrap_or_default()))
     }
 
     #[test]
     fn guards_are_for_main_plugins_that_have_no_keys_of_their_own() {
         let guard = json!({"macspoofchk": true, "ipspoofchk": false});
-        check(json!({"type": "macvlan", "plexus": guard})).unwrap();
-        check(json!({"type": "bridge", "plexus": guard})).unwrap();
+        check(&json!({"type": "macvlan", "plexus": guard})).unwrap();
+        check(&json!({"type": "bridge", "plexus": guard})).unwrap();
         for refused in ["fastpath", "bandwidth", "somebodys"] {
-            assert!(check(json!({"type": refused, "plexus": guard})).is_err(), "{refused}");
+            assert!(check(&json!({"type": refused, "plexus": guard})).is_err(), "{refused}");
         }
-        assert!(check(json!({"type": "macvlan", "plexus": {"macspoofchk": "on"}})).is_err());
-        assert!(check(json!({"type": "macvlan", "plexus": {"spoofchk": true}})).is_err());
+        assert!(check(&json!({"type": "macvlan", "plexus": {"macspoofchk": "on"}})).is_err());
+        assert!(check(&json!({"type": "macvlan", "plexus": {"spoofchk": true}})).is_err());
     }
 }

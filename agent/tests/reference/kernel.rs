@@ -101,6 +101,21 @@ pub(crate) fn addresses(netns: &NetNs) -> Value {
     Value::Object(found)
 }
 
+/// Whether a link has carrier, and no IPv6 address yet although it makes itself one.
+pub(crate) fn awaits_link_local(netns: &NetNs) -> bool {
+    json_of(netns, "ip", &["-j", "-d", "addr"]).iter().any(|link| {
+        let has =
+            |flag: &str| link["flags"].as_array().is_some_and(|flags| flags.iter().any(|own| own == flag));
+        let is_local =
+            |address: &Value| address["local"].as_str().is_some_and(|local| local.starts_with("fe80::"));
+        has("LOWER_UP")
+            && !has("LOOPBACK")
+            && !has("NOARP")
+            && text(link, "inet6_addr_gen_mode") == "eui64"
+            && !link["addr_info"].as_array().is_some_and(|addresses| addresses.iter().any(is_local))
+    })
+}
+
 /// Whether an address of the namespace is still being looked for elsewhere.
 pub(crate) fn is_tentative(netns: &NetNs) -> bool {
     netns.run("ip", &["-j", "addr"]).unwrap().stdout.contains("\"tentative\"")

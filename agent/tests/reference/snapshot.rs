@@ -13,6 +13,8 @@ const STATE_DIRS: [&str; 2] = ["/var/lib/cni", "/run/cni"];
 /// How long links may take until they rest, and the time between two looks.
 const REST_LIMIT: Duration = Duration::from_secs(10);
 const REST_POLL: Duration = Duration::from_millis(30);
+/// How long an IPv6 address that should come by itself is waited for: some links have IPv6 switched off.
+const LINK_LOCAL_LIMIT: Duration = Duration::from_millis(500);
 
 /// Host, pod and files, once nothing moves any more.
 pub(crate) fn take(place: &Place) -> Value {
@@ -36,12 +38,14 @@ pub(crate) fn links(place: &Place) -> Value {
 fn rest(place: &Place) {
     let namespaces = [place.host.netns(), &place.pod.netns];
     let look = || namespaces.map(|netns| json!([kernel::links(netns), kernel::addresses(netns)]));
-    let deadline = Instant::now() + REST_LIMIT;
+    let (deadline, patience) = (Instant::now() + REST_LIMIT, Instant::now() + LINK_LOCAL_LIMIT);
     let mut seen = look();
     loop {
         std::thread::sleep(REST_POLL);
         let again = look();
-        if again == seen && !namespaces.into_iter().any(kernel::is_tentative) {
+        let is_waiting =
+            || Instant::now() < patience && namespaces.into_iter().any(kernel::awaits_link_local);
+        if again == seen && !namespaces.into_iter().any(kernel::is_tentative) && !is_waiting() {
             return;
         }
         seen = again;

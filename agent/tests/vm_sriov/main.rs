@@ -11,8 +11,8 @@ mod outcome;
 
 mod crash;
 mod host_device;
-mod reference;
 mod placement;
+mod reference;
 mod refusals;
 mod restore;
 mod settings;

@@ -41,7 +41,7 @@ fn everything_the_runtime_said_reaches_the_agent() {
     shim.run(config("1.1.0")).success();
     let call = serde_json::to_value(agent.seen().call).unwrap();
     let expected = json!({
-        "wireVersion": 1, "command": "DEL", "containerId": "cid-1", "netns": "/gone", "ifname": "eth0",
+        "wireVersion": 1, "servesSysctls": true, "command": "DEL", "containerId": "cid-1", "netns": "/gone", "ifname": "eth0",
         "args": "K8S_POD_NAME=p", "path": ["/a", "/b"], "config": config("1.1.0"),
     });
     assert_eq!(call, expected);

@@ -10,7 +10,7 @@ use crate::lab::LabError;
 /// Interfaces of the network namespace in which sysfs was mounted.
 const INTERFACES: &str = "/sys/class/net";
 /// An emulated processor on a busy machine takes its time.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Names of the interfaces that have a device behind them, sorted.

@@ -15,7 +15,7 @@ const BORROWERS: [&str; 2] = [":host-device", ":sriov"];
 /// What is known of the device of an attachment that ends.
 pub(in crate::plugin) enum Borrowed {
     /// What it was.
-    Loan(Loan),
+    Loan(Box<Loan>),
     /// Nothing: the ADD did not come so far, or was not ours.
     Unknown,
     /// It was borrowed before this boot.
@@ -50,7 +50,7 @@ impl PluginCall<'_> {
         if record.is_some_and(|record| record.boot_id != self.agent.boot_id) {
             return Ok(Borrowed::Void);
         }
-        Ok(self.remembered()?.map_or(Borrowed::Unknown, Borrowed::Loan))
+        Ok(self.remembered()?.map_or(Borrowed::Unknown, |loan| Borrowed::Loan(Box::new(loan))))
     }
 
     /// Refuses a device that another attachment has.
