@@ -1,5 +1,4 @@
 //! The virtual machine itself: it is what the runner says, and its hardware works.
-#![expect(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
 use std::net::{IpAddr, Ipv4Addr};
 
