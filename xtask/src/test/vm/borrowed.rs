@@ -13,13 +13,13 @@ struct Loan {
     since: Series,
 }
 
-const LOANS: [Loan; 14] = [
+const LOANS: [Loan; 12] = [
     // A kernel without VLAN filtering on bridges skips it.
     Loan { program: "netns_bridge", tests: &["a_vlan_keeps_pods_apart"], since: Series::V6_1 },
     // Traffic and nftables rules of a bridge.
     Loan {
         program: "netns_bridge",
-        tests: &["pods_reach_each_other_the_gateway", "macspoofchk_lets_only", "results_are_the_reference"],
+        tests: &["pods_reach_each_other_the_gateway", "macspoofchk_lets_only"],
         since: Series::V6_1,
     },
     // ADD, CHECK and DEL by netlink as this kernel speaks it.
@@ -28,23 +28,13 @@ const LOANS: [Loan; 14] = [
         tests: &[
             "add::c040_c046_to_c049_the_result_of_a_macvlan",
             "add::c045_c046_a_fastpath_result",
-            "check::c091_check_finds",
+            "check::c091_check_finds_a_detached",
             "del::c080_a_del_while_plexusd_is_away",
         ],
         since: Series::V6_1,
     },
     // Chains of several plugins, bandwidth included.
-    Loan {
-        program: "netns_cni",
-        tests: &["foreign::a_conflist_of_reference_plugins", "selection::c065_a_limit_of_the_annotation"],
-        since: Series::V6_1,
-    },
-    // What a killed agent leaves must be found with this kernel's means.
-    Loan {
-        program: "netns_cni",
-        tests: &["crash::c057_c161_sigkill_at_each_step_of_a_macvlan"],
-        since: Series::V6_1,
-    },
+    Loan { program: "netns_cni", tests: &["foreign::a_conflist_of_reference_plugins"], since: Series::V6_1 },
     // Where programs can be put differs between kernels.
     Loan {
         program: "netns_cni",
@@ -77,8 +67,6 @@ const LOANS: [Loan; 14] = [
         tests: &["xdp_pops_the_tag", "tcx_copies_broadcasts"],
         since: Series::V6_12,
     },
-    // The longest programs, as this verifier takes them.
-    Loan { program: "bpf_guard", tests: &["ipv6_sources", "neighbour_discovery"], since: Series::V6_1 },
     // Filters inside of pods.
     Loan {
         program: "bpf_tap",
