@@ -14,7 +14,7 @@ const STATE_DIRS: [&str; 2] = ["/var/lib/cni", "/run/cni"];
 const REST_LIMIT: Duration = Duration::from_secs(10);
 const REST_POLL: Duration = Duration::from_millis(30);
 /// How long an IPv6 address that should come by itself is waited for: some links have IPv6 switched off.
-const LINK_LOCAL_LIMIT: Duration = Duration::from_millis(500);
+const LINK_LOCAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Host, pod and files, once nothing moves any more.
 pub(crate) fn take(place: &Place) -> Value {

@@ -58,6 +58,10 @@ pub(super) fn remove(firewall: &Firewall<'_>, is_last: bool) -> Result<(), NftEr
     if let Some((chains, elements)) = bridged(firewall) {
         claim(firewall, &chains, &elements).remove()?;
     }
+    if matches!(firewall.ingress, IngressPolicy::Unknown) {
+        // Whatever leads to the attachment's chain is found by listing.
+        claim(firewall, &[name::chain("pass", firewall.container_id, firewall.ifname)], &[]).remove()?;
+    }
     match bridge_of(firewall.ingress) {
         Some((kind, bridge)) if !is_last => remove_bridge(kind, bridge),
         _ => Ok(()),
@@ -120,7 +124,7 @@ fn claim<'a>(firewall: &Firewall<'a>, chains: &'a [String], elements: &'a [Eleme
 
 fn bridge_of(ingress: IngressPolicy<'_>) -> Option<(&'static str, &str)> {
     match ingress {
-        IngressPolicy::Open => None,
+        IngressPolicy::Open | IngressPolicy::Unknown => None,
         IngressPolicy::SameBridge { bridge } => Some(("same", bridge)),
         IngressPolicy::Isolated { bridge, .. } => Some(("isolated", bridge)),
     }

@@ -61,6 +61,8 @@ static FILTER: Mutex<()> = Mutex::new(());
 pub enum IngressPolicy<'a> {
     /// From everywhere.
     Open,
+    /// Not known, at the end of an attachment whose result was never written.
+    Unknown,
     /// Not from other bridges whose attachments have a policy.
     SameBridge {
         /// The attachment's bridge.

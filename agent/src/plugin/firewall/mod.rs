@@ -108,7 +108,7 @@ impl Plugin for Firewall {
             ifname: call.ifname,
             network: call.network,
             addresses: &addresses,
-            ingress: ingress.unwrap_or(nft::IngressPolicy::Open),
+            ingress: ingress.unwrap_or(nft::IngressPolicy::Unknown),
             admin_chain: "",
         };
         match rules.remove() {
