@@ -124,9 +124,8 @@ impl TestOptions {
     pub(crate) fn kernels(&self) -> Vec<Series> {
         match self.kernel {
             Some(KernelChoice::V6_1) => vec![Series::V6_1],
-            Some(KernelChoice::V6_12) => vec![Series::V6_12],
             // An emulated machine takes a quarter of an hour for each.
-            None => vec![Series::V6_12],
+            Some(KernelChoice::V6_12) | None => vec![Series::V6_12],
             Some(KernelChoice::All) => Series::ALL.to_vec(),
         }
     }

@@ -63,7 +63,7 @@ impl Service {
         match path.strip_prefix(MACS) {
             _ if request.starts_with("PUT /latest/api/token") => ("200 OK", "secret".into()),
             _ if !has_token => ("401 Unauthorized", String::new()),
-            Some("") => ("200 OK", interfaces.iter().map(|(mac, ..)| format!("{mac}/\n")).collect()),
+            Some("") => ("200 OK", interfaces.iter().flat_map(|(mac, ..)| [&**mac, "/\n"]).collect()),
             Some(rest) => {
                 let (mac, key) = rest.split_once('/').unwrap();
                 let (_, index, eni) = interfaces.iter().find(|one| one.0 == mac).unwrap();

@@ -12,8 +12,18 @@ use serde_json::{Value, json};
 use crate::kernel::ip_json;
 
 /// What a link has that changes by itself.
-const VOLATILE: [&str; 7] =
-    ["operstate", "flags", "stats", "stats64", "carrier_changes", "carrier_up_count", "carrier_down_count"];
+const VOLATILE: [&str; 8] =
+    // igbvf of Linux 6.1 takes an address that its card refused for the one that it was built with.
+    [
+        "permaddr",
+        "operstate",
+        "flags",
+        "stats",
+        "stats64",
+        "carrier_changes",
+        "carrier_up_count",
+        "carrier_down_count",
+    ];
 
 /// A node.
 pub(crate) struct Node {
