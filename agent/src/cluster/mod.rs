@@ -14,6 +14,7 @@ mod files;
 mod identity;
 mod kube;
 mod manifests;
+mod pools;
 mod store;
 mod writer;
 
@@ -24,5 +25,6 @@ pub use feed::{Feed, FeedState};
 pub use files::{chain_files, network_file};
 pub use identity::{PodId, Verdict};
 pub use manifests::follow;
+pub use pools::{Allocation, IpPool, Lease, LivePod, PoolChange, PoolStore, Reservation, Slice, SlicePool};
 pub use store::{Object, Store};
 pub use writer::{PodEvent, PodKey, Writer};

@@ -6,6 +6,7 @@
 pub mod host_local;
 mod requested;
 pub mod r#static;
+pub mod whereabouts;
 
 use std::path::PathBuf;
 
