@@ -111,9 +111,9 @@ pub(crate) struct TestOptions {
     /// Which layer to run
     #[arg(value_enum, default_value_t = Selection::All)]
     pub(crate) suite: Selection,
-    /// The kernels of the suite `vm`; 6.12 unless given
-    #[arg(long, value_enum, value_name = "SERIES")]
-    kernel: Option<KernelChoice>,
+    /// The kernels of the suite `vm`
+    #[arg(long, value_enum, value_name = "SERIES", default_value_t = KernelChoice::All)]
+    kernel: KernelChoice,
     /// Only tests whose name contains one of these
     #[arg(last = true, value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
@@ -123,10 +123,9 @@ impl TestOptions {
     /// The kernels to test on.
     pub(crate) fn kernels(&self) -> Vec<Series> {
         match self.kernel {
-            Some(KernelChoice::V6_1) => vec![Series::V6_1],
-            // An emulated machine takes a quarter of an hour for each.
-            Some(KernelChoice::V6_12) | None => vec![Series::V6_12],
-            Some(KernelChoice::All) => Series::ALL.to_vec(),
+            KernelChoice::V6_1 => vec![Series::V6_1],
+            KernelChoice::V6_12 => vec![Series::V6_12],
+            KernelChoice::All => Series::ALL.to_vec(),
         }
     }
 }
@@ -140,7 +139,7 @@ enum KernelChoice {
     /// Debian 13's
     #[value(name = "6.12")]
     V6_12,
-    /// One after the other
+    /// At the same time
     All,
 }
 

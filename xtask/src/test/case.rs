@@ -24,6 +24,9 @@ const SHOWN_LINES: usize = 60;
 /// Between two looks at a running test: short at first, because most tests end at once.
 const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
 
+/// Programs that measure traffic, and must not share the processors with other tests.
+const MEASURING: [&str; 1] = ["netns_forward"];
+
 /// A test that is about to run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Case {
@@ -50,6 +53,11 @@ impl Case {
     /// What a person calls it.
     pub(super) fn title(&self) -> String {
         format!("{} {}", self.binary.name, self.name)
+    }
+
+    /// Whether it must run alone.
+    pub(super) fn measures(&self) -> bool {
+        MEASURING.contains(&self.binary.name.as_str())
     }
 
     /// Runs it. An error means that it could not even be started.

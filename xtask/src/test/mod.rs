@@ -60,9 +60,7 @@ fn run(workspace: &Workspace, suites: &[Suite], options: &TestOptions, report: &
         let binaries = compile(workspace)?;
         for &suite in suites {
             if suite == Suite::Vm {
-                for series in options.kernels() {
-                    vm::run(workspace, series, &binaries, &options.filter, report)?;
-                }
+                vm::run(workspace, &options.kernels(), &binaries, &options.filter, report)?;
             } else {
                 suite.run(workspace, &binaries, &options.filter, report)?;
             }

@@ -34,6 +34,15 @@ pub(crate) struct Guest<'a> {
     pub(crate) series: Series,
     /// The directory that both sides write to.
     pub(crate) shared: &'a Path,
+    /// The program that runs the tests inside, see [`own_copy`].
+    pub(crate) xtask: &'a Path,
+}
+
+/// This program, copied to where it stays: while it runs cargo may replace it.
+pub(crate) fn own_copy(workspace: &Workspace) -> Result<PathBuf> {
+    let copy = workspace.target().join("plexus/xtask");
+    crate::build::copy_if_changed(Path::new("/proc/self/exe"), &copy)?;
+    Ok(copy)
 }
 
 impl Guest<'_> {

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -20,14 +19,13 @@ const PASSED_ON: [&str; 4] = ["CNI_REFERENCE_BIN", "KUBEBUILDER_ASSETS", "PLEXUS
 /// The whole script.
 pub(super) fn text(guest: &Guest<'_>, workspace: &Workspace) -> Result<String> {
     let modprobe = guest.tools.path("modprobe").context("modprobe is missing")?;
-    let xtask = own_copy(workspace)?;
     let mut variables = vec![
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", "/root".to_owned()),
         (SERIES_VARIABLE, guest.series.name().to_owned()),
         ("CARGO_MANIFEST_DIR", workspace.root().join("xtask").display().to_string()),
         (CACHE_VARIABLE, workspace.cache().display().to_string()),
-        ("GUEST_XTASK", xtask.display().to_string()),
+        ("GUEST_XTASK", guest.xtask.display().to_string()),
         ("GUEST_SHARED", guest.shared.display().to_string()),
         ("GUEST_SHARED_TAG", SHARED_TAG.to_owned()),
         ("GUEST_MODULES", guest.kernel.modules.display().to_string()),
@@ -41,13 +39,6 @@ pub(super) fn text(guest: &Guest<'_>, workspace: &Workspace) -> Result<String> {
         writeln!(text, "export {name}={}", quoted(&value))?;
     }
     Ok(text + SCRIPT)
-}
-
-/// This program, where it stays: while it runs cargo may have replaced it.
-fn own_copy(workspace: &Workspace) -> Result<PathBuf> {
-    let copy = workspace.target().join("plexus/xtask");
-    crate::build::copy_if_changed(Path::new("/proc/self/exe"), &copy)?;
-    Ok(copy)
 }
 
 /// A word that the shell takes as it is.

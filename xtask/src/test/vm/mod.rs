@@ -11,6 +11,7 @@ mod watch;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -22,19 +23,44 @@ use super::report::{Outcome, Report, Row};
 use super::suite::{Suite, empty_log_dir};
 use crate::paths::Workspace;
 use crate::setup::{self, Series, VmTools};
-use crate::vm::Guest;
+use crate::vm::{self, Guest};
 
 /// Guests of one kernel in one run, the first included.
 const BOOTS_MAX: usize = 4;
 
-/// Runs the tests whose names contain any of `filter` on the kernel `series` and adds them to `report`.
+/// Runs the tests whose names contain any of `filter` on the kernels `series`, all guests at the same time, and adds a row
+/// for each to `report`.
+///
+/// A guest runs one test after the other, so it seldom keeps more than one processor busy.
 pub(super) fn run(
     workspace: &Workspace,
-    series: Series,
+    series: &[Series],
     binaries: &[TestBinary],
     filter: &[String],
     report: &mut Report,
 ) -> Result<()> {
+    let xtask = vm::own_copy(workspace)?;
+    let rows: Vec<Result<Row>> = thread::scope(|scope| {
+        let xtask = &xtask;
+        let watch = |&series| scope.spawn(move || run_on(workspace, series, xtask, binaries, filter));
+        let guests: Vec<_> = series.iter().map(watch).collect();
+        let panicked = |_| Err(anyhow::anyhow!("a thread that watches a guest panicked"));
+        guests.into_iter().map(|guest| guest.join().unwrap_or_else(panicked)).collect()
+    });
+    for row in rows {
+        report.push(row?);
+    }
+    Ok(())
+}
+
+/// The row of one kernel.
+fn run_on(
+    workspace: &Workspace,
+    series: Series,
+    xtask: &Path,
+    binaries: &[TestBinary],
+    filter: &[String],
+) -> Result<Row> {
     let suite = row_name(series);
     let logs = empty_log_dir(workspace, suite)?;
     let (cases, lost) = select(binaries, filter, series, &logs)?;
@@ -52,7 +78,7 @@ pub(super) fn run(
         (_, None) => Some("this kernel is missing: see `cargo xtask setup`"),
         (Some(tools), Some(kernel)) => {
             eprintln!("booting {}", kernel.release);
-            let guest = Guest { tools: &tools, kernel: &kernel, series, shared: &logs };
+            let guest = Guest { tools: &tools, kernel: &kernel, series, shared: &logs, xtask };
             run_all(workspace, &guest, cases.clone(), &mut row)?;
             None
         }
@@ -61,8 +87,7 @@ pub(super) fn run(
         row.add(case.title(), Outcome::Skipped(why.into()));
     }
     row.took(started.elapsed());
-    report.push(row);
-    Ok(())
+    Ok(row)
 }
 
 fn row_name(series: Series) -> &'static str {
