@@ -8,7 +8,12 @@ use aya_ebpf::{
 };
 use plexus_abi::{Direction, DropReason, MAX_MEMBERS, Members, MembersKey, port_ifindex};
 
-use super::{counters, fdb, maps::MEMBERS, policer, skb::Skb};
+use super::{
+    counters, fdb,
+    maps::MEMBERS,
+    policer::{self, Moment},
+    skb::Skb,
+};
 use crate::pure::wire::Wire;
 
 /// No port: for frames that come from outside.
@@ -66,7 +71,7 @@ fn deliver(round: &Round, member: u32) {
     if port.network != round.network || port.vlan != round.vlan {
         return;
     }
-    if !policer::admit(member, Direction::ToPod, round.wire.bytes) {
+    if !policer::admit(member, Direction::ToPod, round.wire.bytes, &mut Moment::default()) {
         counters::dropped(member, DropReason::PolicedToPod);
         return;
     }

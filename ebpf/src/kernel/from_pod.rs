@@ -3,7 +3,12 @@
 use aya_ebpf::programs::TcContext;
 use plexus_abi::{Direction, DropReason, PortConfig, Verdict, port_id};
 
-use super::{counters, fdb, flood, policer, skb::Skb, vlan};
+use super::{
+    counters, fdb, flood,
+    policer::{self, Moment},
+    skb::Skb,
+    vlan,
+};
 use crate::pure::{
     ethernet::{Ethernet, Tag},
     guard,
@@ -16,21 +21,27 @@ pub fn forward(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let id = port_id(skb.ifindex());
     let Some(port) = fdb::port(id) else { return counters::drop(id, DropReason::NotConfigured) };
-    match accept(&skb, id, port) {
+    let mut moment = Moment::default();
+    match accept(&skb, id, port, &mut moment) {
         Ok((ethernet, wire)) if ethernet.is_group() => to_all(&skb, id, port, wire),
-        Ok((ethernet, wire)) => to_one(&skb, id, port, ethernet.destination, wire),
+        Ok((ethernet, wire)) => to_one(&skb, id, port, ethernet.destination, wire, &mut moment),
         Err(reason) => counters::drop(id, reason),
     }
 }
 
 #[inline(always)]
-fn accept(skb: &Skb<'_>, id: u32, port: &PortConfig) -> Result<(Ethernet, Wire), DropReason> {
+fn accept(
+    skb: &Skb<'_>,
+    id: u32,
+    port: &PortConfig,
+    moment: &mut Moment,
+) -> Result<(Ethernet, Wire), DropReason> {
     if skb.has_metadata_tag() {
         return Err(DropReason::Tagged);
     }
     let ethernet = guard::accept(skb, port)?;
     let wire = skb.wire(&ethernet);
-    if !policer::admit(id, Direction::FromPod, wire.bytes) {
+    if !policer::admit(id, Direction::FromPod, wire.bytes, moment) {
         return Err(DropReason::PolicedFromPod);
     }
     counters::from_pod(id, wire);
@@ -38,7 +49,14 @@ fn accept(skb: &Skb<'_>, id: u32, port: &PortConfig) -> Result<(Ethernet, Wire),
 }
 
 #[inline(always)]
-fn to_one(skb: &Skb<'_>, id: u32, port: &PortConfig, destination: [u8; 6], wire: Wire) -> Verdict {
+fn to_one(
+    skb: &Skb<'_>,
+    id: u32,
+    port: &PortConfig,
+    destination: [u8; 6],
+    wire: Wire,
+    moment: &mut Moment,
+) -> Verdict {
     let Some(member) = fdb::owner(port.network, port.vlan, destination) else {
         return match fdb::way_out(port.network) {
             Some(uplink) => out(skb, id, port, uplink),
@@ -49,7 +67,7 @@ fn to_one(skb: &Skb<'_>, id: u32, port: &PortConfig, destination: [u8; 6], wire:
     if member == id {
         return counters::drop(id, DropReason::UnknownDestination);
     }
-    if !policer::admit(member, Direction::ToPod, wire.bytes) {
+    if !policer::admit(member, Direction::ToPod, wire.bytes, moment) {
         return counters::drop(member, DropReason::PolicedToPod);
     }
     counters::to_pod(member, wire);

@@ -6,7 +6,14 @@ use aya_ebpf::{
 };
 use plexus_abi::{Direction, DropReason, UPLINK_XDP, Verdict};
 
-use super::{counters, fdb, flood, maps::DEVICES, policer, skb::Skb, vlan, xdp::Buffer};
+use super::{
+    counters, fdb, flood,
+    maps::DEVICES,
+    policer::{self, Moment},
+    skb::Skb,
+    vlan,
+    xdp::Buffer,
+};
 use crate::pure::{
     ethernet::{Ethernet, TAG_BYTES, Tag},
     wire::Wire,
@@ -42,7 +49,7 @@ fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Tag)> {
 #[inline(always)]
 fn deliver_xdp(ctx: &XdpContext, port: u32, tag: Tag, bytes: u32) -> Verdict {
     let wire = Wire::single(if tag.is_present { bytes.wrapping_sub(TAG_BYTES) } else { bytes });
-    if !policer::admit(port, Direction::ToPod, wire.bytes) {
+    if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
     if tag.is_present && !vlan::pop_xdp(ctx) {
@@ -71,7 +78,7 @@ pub fn forward_skb(ctx: &TcContext) -> Verdict {
         return flood_skb(&skb, &ethernet, uplink.network, tag, wire);
     }
     let Some(port) = fdb::owner(uplink.network, vlan, ethernet.destination) else { return Verdict::Pass };
-    if !policer::admit(port, Direction::ToPod, wire.bytes) {
+    if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
     if tag.is_present && !vlan::pop(&skb) {

@@ -3,7 +3,11 @@
 use aya_ebpf::programs::TcContext;
 use plexus_abi::{Direction, DropReason, PORT_GUARD_IP, PORT_GUARD_MAC, PortConfig, Verdict, port_id};
 
-use super::{counters, fdb, policer, skb::Skb};
+use super::{
+    counters, fdb,
+    policer::{self, Moment},
+    skb::Skb,
+};
 use crate::pure::{ethernet::Ethernet, guard, wire::Wire};
 
 /// A frame that the pod sends.
@@ -14,7 +18,7 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
     if let Err(reason) = inspect(&skb, config) {
         return counters::drop(port, reason);
     }
-    if !policer::admit(port, Direction::FromPod, wire.bytes) {
+    if !policer::admit(port, Direction::FromPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(port, DropReason::PolicedFromPod);
     }
     counters::from_pod(port, wire);
@@ -25,7 +29,7 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
 #[inline(always)]
 pub fn to_pod(ctx: &TcContext) -> Verdict {
     let Some((port, _, wire)) = weigh(&Skb::new(ctx)) else { return Verdict::Pass };
-    if !policer::admit(port, Direction::ToPod, wire.bytes) {
+    if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
     counters::to_pod(port, wire);
