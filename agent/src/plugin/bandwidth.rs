@@ -86,9 +86,11 @@ impl Limits {
     }
 }
 
-/// A rate with its burst; a burst left out is 50 ms of the rate, so that the first second is not a flood.
+/// A rate with its burst; a burst left out is 250 ms of the rate. The first second is no flood, and TCP keeps the rate: what
+/// it loses to an empty bucket it sends again after 200 ms (Linux' `TCP_RTO_MIN`), and a bucket that is full earlier wastes
+/// the rest of that wait.
 fn limit(rate_bps: u64, burst_bits: u64) -> Option<Rate> {
-    let burst_bits = if burst_bits == 0 { rate_bps / 20 } else { burst_bits };
+    let burst_bits = if burst_bits == 0 { rate_bps / 4 } else { burst_bits };
     (rate_bps != 0).then_some(Rate { rate_bps, burst_bits })
 }
 

@@ -5,7 +5,7 @@
 //!   standard   the CNI project's bridge and bandwidth plugins: tbf on the pod's veth
 //!   tbf        a kernel bridge, and tbf on the pod's veth as an administrator would set it
 //! ```
-//! Every arm gets the same rate, the same burst (50 ms of the rate) and the same frames, one arm after the other.
+//! Every arm gets the same rate, the same burst (50 ms of the rate; 250 ms for TCP) and the same frames, one arm after the other.
 
 mod arm;
 mod flood;
@@ -39,7 +39,7 @@ pub(crate) fn verb(options: &PoliceOptions, screen: &mut Screen) -> Result<ExitC
     report.conditions.extend([
         ("rounds", json!(options.rounds)),
         ("seconds_after_the_first", json!(options.seconds)),
-        ("burst", json!("50 ms of the rate, in every arm; tbf latency 25 ms")),
+        ("burst", json!("50 ms of the rate, 250 ms for TCP, in every arm; tbf latency 25 ms")),
         ("frame_bytes_without_fcs", json!(FULL)),
         ("offered", json!("UDP as fast as BPF_PROG_TEST_RUN makes live frames on one CPU")),
         ("counted", json!("Ethernet frames without FCS at tc ingress in the pod; TCP: payload")),

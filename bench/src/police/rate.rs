@@ -38,6 +38,11 @@ impl Rate {
     pub(super) const fn burst_bits(self) -> u64 {
         self.bps / 20
     }
+
+    /// 250 ms of the rate: what a policer needs, not to starve a TCP that waits 200 ms before it repeats what was lost.
+    pub(super) const fn tcp_burst_bits(self) -> u64 {
+        self.bps / 4
+    }
 }
 
 /// Bits that had arrived at two moments after the start of a flood.

@@ -37,7 +37,7 @@ pub(super) fn measure(
             for arm in arms {
                 port += 1;
                 arm.limiter
-                    .set(rate, Some(rate.burst_bits()))
+                    .set(rate, Some(rate.tcp_burst_bits()))
                     .with_context(|| format!("arm {}", arm.name))?;
                 let percent = goodput_percent(arm, port, options.duration(), rate.bps)?;
                 arm.limiter.clear()?;
@@ -47,7 +47,7 @@ pub(super) fn measure(
         }
         for arm in arms {
             port += 1;
-            arm.limiter.set(LATENCY, Some(LATENCY.burst_bits()))?;
+            arm.limiter.set(LATENCY, Some(LATENCY.tcp_burst_bits()))?;
             let seen = beside_tcp(arm, port, options.duration())?;
             arm.limiter.clear()?;
             let entry = waits.entry(arm.name).or_insert((Histogram::new(3)?, Vec::new()));

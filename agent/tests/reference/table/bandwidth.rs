@@ -55,7 +55,7 @@ fn rows() -> Vec<Row> {
         row("no limit", json!({}))
             .differs(&[differs("check", "CHECK succeeds; 1.1.1 looks for a limit that nobody asked for")]),
         refused("a rate without a burst", json!({"ingressRate": 10_000_000}))
-            .differs(&[differs("add", "the burst is what passes in 50 ms, where none is given")]),
+            .differs(&[differs("add", "the burst is what passes in 250 ms, where none is given")]),
         refused("a burst without a rate", json!({"ingressBurst": 1_000_000})).differs(&[CODE]),
     ]
 }
