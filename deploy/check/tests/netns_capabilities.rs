@@ -1,5 +1,5 @@
 //! plexusd with exactly the capabilities that the DaemonSet gives it, and with what else a container takes away: new
-//! privileges, a writable /proc/sys. It must attach, police, survive a restart, and clean up all the same.
+//! privileges, a writable /proc/sys, devices. It must attach, police, survive a restart, and clean up all the same.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as tests do")]
 
 use std::fmt::Write as _;
@@ -31,13 +31,36 @@ fn capabilities() -> String {
     spelled
 }
 
+/// Leaves those devices in /dev that plexusd's container has: the runtime's own, and what the DaemonSet mounts there.
+fn devices() -> String {
+    let text = fs::read_to_string(manifests_dir().join("plexus.yaml")).unwrap();
+    let objects = objects(&text).unwrap();
+    let set = objects.iter().find(|object| kind(object) == "DaemonSet").unwrap();
+    let mounts = set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+    let paths = mounts.iter().map(|mount| (mount["mountPath"].as_str().unwrap(), mount["readOnly"] == true));
+    let (mut put, mut get) = (String::new(), "mount -t tmpfs none /dev".to_owned());
+    for (at, (path, is_read_only)) in paths.filter(|(path, _)| path.starts_with("/dev/")).enumerate() {
+        let kept = format!("/mnt/{at}");
+        let flags = if is_read_only { "-o remount,bind,ro" } else { "-o remount,bind" };
+        write!(put, "mkdir {kept}\nmount --bind {path} {kept}\n").unwrap();
+        write!(get, "\nmkdir -p {path}\nmount --bind {kept} {path}\nmount {flags} {path}").unwrap();
+    }
+    for (at, own) in ["null", "zero", "urandom"].iter().enumerate() {
+        write!(put, "touch /mnt/own{at}\nmount --bind /dev/{own} /mnt/own{at}\n").unwrap();
+        write!(get, "\ntouch /dev/{own}\nmount --bind /mnt/own{at} /dev/{own}").unwrap();
+    }
+    format!("mount -t tmpfs none /mnt\n{put}{get}")
+}
+
 /// A program that becomes plexusd as a container's runtime would start it.
 fn confined(directory: &Path, plexusd: &Path) -> PathBuf {
     let path = directory.join("confined-plexusd");
     let script = format!(
         "#!/bin/sh\nexec unshare --mount --propagation slave sh -ec '\n\
          mount --bind /proc/sys /proc/sys\nmount -o remount,bind,ro /proc/sys\n\
+         {}\n\
          exec setpriv --no-new-privs --bounding-set={} {} \"$@\"' plexusd \"$@\"\n",
+        devices(),
         capabilities(),
         plexusd.display(),
     );
@@ -100,9 +123,13 @@ fn the_capabilities_of_the_daemon_set_are_enough_for_every_native_plugin() {
     let blue = network("blue", &json!({"type": "fastpath", "uplink": "uplink1"}), "10.79.0.0/24");
     write_network(&host.manifests_dir(), "default", "lan", &lan).unwrap();
     write_network(&host.manifests_dir(), "default", "blue", &blue).unwrap();
+    let has_tap = Path::new("/dev/net/tun").exists();
+    let machine = network("machine", &json!({"type": "tap"}), "10.80.0.0/24");
+    write_network(&host.manifests_dir(), "default", "machine", &machine).unwrap();
     let pods = ["a", "b"].map(|name| host.pod(name).unwrap());
     for pod in &pods {
-        write_pod(&host.manifests_dir(), pod, "lan, blue").unwrap();
+        write_pod(&host.manifests_dir(), pod, if has_tap { "lan, blue, machine" } else { "lan, blue" })
+            .unwrap();
     }
     let before = Inventory::take(&host).unwrap();
 
@@ -115,6 +142,14 @@ fn the_capabilities_of_the_daemon_set_are_enough_for_every_native_plugin() {
     let runtime = Runtime::new(&host, &binaries);
     let config = meta(&host);
     let results = pods.each_ref().map(|pod| runtime.add(pod, "eth0", &config).unwrap().success().unwrap());
+    if has_tap {
+        assert!(
+            pods[0].netns.interfaces().unwrap().contains(&"net3".to_owned()),
+            "the TAP device is missing"
+        );
+    } else {
+        println!("without a TAP device: /dev/net/tun is missing (`modprobe tun`)");
+    }
     let pings = || {
         for network in ["10.77.0", "10.78.0", "10.79.0"] {
             // Leases count up: .1 is the gateway of each range, .2 and .3 the pods.

@@ -24,7 +24,7 @@ fn every_option_renders_objects_that_follow_their_schema() {
         &["privileged=true", "openshift.securityContextConstraints=true"],
         &["sysAdmin=true", "bpffs.mountIfMissing=true"],
         &["seccompProfile.type=Unconfined", "appArmorProfile.type=Unconfined", "seLinuxOptions.type=spc_t"],
-        &["netns.dir=", "devices.enabled=false", "cni.primary="],
+        &["netns.dir=", "devices.enabled=false", "tap.enabled=false", "cni.primary="],
         &[
             "serviceAccount.annotations.a=b",
             "podAnnotations.a=b",
@@ -56,6 +56,24 @@ fn privileged_is_what_a_value_asks_for_and_replaces_the_capabilities() {
     let security = &container(of_kind(&objects, "DaemonSet"), "plexusd")["securityContext"];
     let expected = ["NET_ADMIN", "BPF", "PERFMON", "SYS_ADMIN"];
     assert_eq!(texts(&security["capabilities"]["add"]), expected);
+}
+
+#[test]
+fn tap_devices_can_be_made_unless_a_value_says_otherwise() {
+    let Some(helm) = helm() else { return };
+    let mounted = |sets: &[&str]| {
+        let objects = rendered(&helm, sets).unwrap();
+        let set = of_kind(&objects, "DaemonSet");
+        let volumes = pod_spec(set)["volumes"].as_array().unwrap().clone();
+        let mounts = container(set, "plexusd")["volumeMounts"].as_array().unwrap().clone();
+        let volume = volumes.into_iter().find(|volume| volume["name"] == "dev-net");
+        let mount = mounts.into_iter().find(|mount| mount["name"] == "dev-net");
+        (volume.map(|volume| volume["hostPath"].clone()), mount.map(|mount| mount["mountPath"].clone()))
+    };
+    // Neither a node without the module nor one that loads it later keeps plexusd from starting.
+    let directory = json!({"path": "/dev/net", "type": "DirectoryOrCreate"});
+    assert_eq!(mounted(&[]), (Some(directory), Some(json!("/dev/net"))));
+    assert_eq!(mounted(&["tap.enabled=false"]), (None, None));
 }
 
 #[test]

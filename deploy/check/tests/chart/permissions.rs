@@ -103,7 +103,7 @@ fn only_the_init_container_can_write_where_the_runtimes_plugins_are() {
         assert_eq!(mounts("install"), ["cni-bin"], "{name}");
         assert!(!mounts("plexusd").contains(&"cni-bin".to_owned()), "{name}");
         for mount in container(&set, "plexusd")["volumeMounts"].as_array().unwrap() {
-            let must_be_read_only = ["netns", "pod-resources", "device-plugins"];
+            let must_be_read_only = ["netns", "dev-net", "pod-resources", "device-plugins"];
             if must_be_read_only.contains(&mount["name"].as_str().unwrap()) {
                 assert_eq!(mount["readOnly"], true, "{name}: {mount}");
             }
