@@ -11,6 +11,7 @@ use crate::datapath::{Datapath, DatapathOptions};
 use crate::devices::Devices;
 use crate::install::conflist::State;
 use crate::instance::InstanceMetadata;
+use crate::ipam::dhcp::Dhcp;
 use crate::locks::Locks;
 use crate::metrics::Requests;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
@@ -45,6 +46,8 @@ pub struct Agent {
     pub publisher: Publisher,
     /// How long calls and plugins take, and how they end.
     pub requests: Requests,
+    /// Leases from DHCP servers.
+    pub dhcp: Dhcp,
     /// How it stands with the runtime's config.
     pub conflist: State,
     /// Held while the spool is served.
@@ -72,6 +75,7 @@ impl Agent {
             max_ports: settings.ports_max,
             ..DatapathOptions::default()
         })?;
+        let dhcp = Dhcp::open(Path::new(&settings.state_dir), &boot_id, settings.workers)?;
         let api_calls = Arc::new(Calls::default());
         let Source { catalog, api } = Source::open(&settings, &api_calls)?;
         let devices = Devices::new(
@@ -95,6 +99,7 @@ impl Agent {
             datapath,
             devices,
             instance,
+            dhcp,
             requests: Requests::default(),
             conflist: State::default(),
             replaying: Mutex::new(()),

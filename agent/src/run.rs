@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::agent::Agent;
 use crate::delegate::NoShim;
 use crate::install::conflist;
+use crate::ipam::dhcp;
 use crate::metrics::{self, Node, Page};
 use crate::netlink::Netlink;
 use crate::settings::Settings;
@@ -66,6 +67,7 @@ fn take_over(settings: Settings) -> anyhow::Result<(Arc<Agent>, Pool)> {
     repair::release_earlier_boots(&agent, &host);
     repair::repair(&agent, &host);
     spool::replay(&agent, &host, &NoShim);
+    dhcp::start(&agent).context("cannot start to renew leases")?;
     Publisher::start(&agent).context("cannot start to publish")?;
     reconcile::start(&agent).context("cannot start the reconciler")?;
     let pool = Pool::start(&agent, workers).context("cannot start the workers")?;

@@ -173,7 +173,13 @@ impl<'a> Chain<'a> {
         for (index, plugin) in plugins.iter().enumerate().rev() {
             let config = self.config(plugin, result);
             let outcome = self.timed("DEL", plugin, || match self.native(plugin) {
-                Some(native) => native.del(&self.call(index, &config, result, port)),
+                Some(native) => {
+                    let call = self.call(index, &config, result, port);
+                    if native.creates_interface() {
+                        call.give_back_lease();
+                    }
+                    native.del(&call)
+                }
                 None => match self.exec("DEL", plugin, &config.0) {
                     Err(error) if self.is_taken_over && error.code == Code::PluginMissing => {
                         self.del_without_binary(index, &config, result, error)

@@ -40,6 +40,7 @@ mod xdp_features;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     os::fd::BorrowedFd,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -147,6 +148,11 @@ impl Datapath {
         egress: Option<PolicerSpec>,
     ) -> Result<()> {
         self.lock().set_policers(id, ingress, egress)
+    }
+
+    /// Changes the addresses that a port may send from.
+    pub fn set_addresses(&self, id: u32, ips: &[IpAddr]) -> Result<()> {
+        self.lock().set_addresses(id, ips)
     }
 
     /// A port's counters, summed over the CPUs.

@@ -1,5 +1,6 @@
 //! Adding, removing and reading ports.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use plexus_abi::{
@@ -14,7 +15,7 @@ use super::{
     filter::Filters,
     hook::Hook,
     policer,
-    spec::{Guard, PolicerSpec, PortKind, PortSpec},
+    spec::{self, Guard, PolicerSpec, PortKind, PortSpec},
     state::{HookState, PortState},
     xdp_features::XdpFeatures,
 };
@@ -184,6 +185,12 @@ impl Inner {
         let (ingress, egress) = (policer::to_config(id, ingress)?, policer::to_config(id, egress)?);
         policer::install(&mut self.maps, id, Direction::ToPod, ingress)?;
         policer::install(&mut self.maps, id, Direction::FromPod, egress)
+    }
+
+    pub(super) fn set_addresses(&mut self, id: u32, ips: &[IpAddr]) -> Result<()> {
+        let mut config = self.present(id)?;
+        spec::set_addresses(id, &mut config, ips)?;
+        self.maps.ports.set(id, config)
     }
 
     pub(super) fn counters(&self, id: u32) -> Result<PortCounters> {

@@ -185,9 +185,6 @@ impl PortSpec<'_> {
         if self.mac[0] & 1 != 0 || self.mac == [0; 6] {
             return refuse(format!("{:02x?} is no unicast MAC; give the interface another one", self.mac));
         }
-        if self.ips.len() > MAX_ADDRESSES {
-            return refuse(format!("{} addresses are more than {MAX_ADDRESSES}; use fewer", self.ips.len()));
-        }
         let mut config = PortConfig { mac: self.mac, flags: PORT_PRESENT, ..PortConfig::ZERO };
         config.kind = match self.kind {
             PortKind::Fastpath { network, vlan } if vlan <= MAX_VLAN => {
@@ -206,10 +203,21 @@ impl PortSpec<'_> {
         if self.guard.ip {
             config.flags |= PORT_GUARD_IP;
         }
-        for (slot, ip) in config.addresses.iter_mut().zip(&self.ips) {
-            *slot = Address::from(*ip);
-            config.address_count += 1;
-        }
+        set_addresses(self.id, &mut config, &self.ips)?;
         Ok(config)
     }
+}
+
+/// Writes the pod's addresses into a port's entry, in place of those that it has.
+pub(super) fn set_addresses(id: u32, config: &mut PortConfig, ips: &[IpAddr]) -> Result<()> {
+    if ips.len() > MAX_ADDRESSES {
+        let reason = format!("{} addresses are more than {MAX_ADDRESSES}; use fewer", ips.len());
+        return Err(DatapathError::Port { port: id, reason });
+    }
+    (config.addresses, config.address_count) = (PortConfig::ZERO.addresses, 0);
+    for (slot, ip) in config.addresses.iter_mut().zip(ips) {
+        *slot = Address::from(*ip);
+        config.address_count += 1;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! The code blocks (file locks), so it runs on a worker thread. Facts: CNI SPEC 1.1.0 section 4, CONVENTIONS.md, and
 //! the behaviour of the reference plugins `host-local` and `static`.
 
+pub mod dhcp;
 pub mod host_local;
 mod requested;
 pub mod r#static;

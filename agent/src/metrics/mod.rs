@@ -6,6 +6,7 @@
 //! ```
 
 mod cluster;
+mod dhcp;
 mod ipam;
 mod listener;
 mod node;

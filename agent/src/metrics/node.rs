@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::ipam::Pools;
 use super::ports::{self, NetworkTotals};
 use super::series::{Kind, Series, number};
-use super::{Requests, cluster};
+use super::{Requests, cluster, dhcp};
 use crate::agent::Agent;
 use crate::spool;
 use crate::worker::Pool;
@@ -84,6 +84,7 @@ impl Node {
             ),
             cluster::calls(&agent.api_calls),
         ];
+        all.extend(dhcp::series(&agent.dhcp));
         all.extend(agent.catalog.iter().flat_map(|catalog| cluster::cache(catalog)));
         let rows = ports::rows(agent);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);

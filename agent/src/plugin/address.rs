@@ -9,11 +9,12 @@ use serde_json::Value;
 use super::PluginCall;
 use super::call::format_mac;
 use crate::delegate::{ExecCall, is_without_effect, result_of};
+use crate::ipam::dhcp::Wishes;
 use crate::ipam::{Ipam, IpamRequest, IpamResult};
 use crate::netlink::Link;
 
 impl PluginCall<'_> {
-    fn ipam_request(&self) -> IpamRequest<'_> {
+    pub(super) fn ipam_request(&self) -> IpamRequest<'_> {
         IpamRequest {
             network: self.network,
             container_id: self.container_id,
@@ -29,7 +30,7 @@ impl PluginCall<'_> {
         Version::from_config(self.config.0.get("cniVersion")).is_ok_and(|version| version >= since)
     }
 
-    fn ipam_exec(&self, command: &'static str) -> Result<Value, CniError> {
+    pub(super) fn ipam_exec(&self, command: &'static str) -> Result<Value, CniError> {
         self.delegates.exec(&ExecCall {
             command,
             plugin: self.config.ipam_type().unwrap_or_default(),
@@ -44,26 +45,37 @@ impl PluginCall<'_> {
 
     /// Refuses an IPAM config that cannot work.
     pub(super) fn ipam_validate(&self) -> Result<(), CniError> {
+        if self.leases_natively() {
+            return Wishes::of(&self.ipam_request()).map(drop);
+        }
         match self.config.ipam_type().map(Ipam::native) {
             Some(Some(ipam)) => ipam.validate(&self.ipam_request()),
             _ => Ok(()),
         }
     }
 
-    /// Addresses from IPAM; without IPAM an L2 interface has none.
+    /// Addresses from IPAM; without IPAM an L2 interface has none. Those that are leased over the interface come later, by
+    /// [`Self::lease`].
     pub(super) fn ipam_add(&self) -> Result<IpamResult, CniError> {
+        if self.leases() {
+            return Ok(IpamResult::default());
+        }
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(IpamResult { ips: Vec::new(), routes: Vec::new(), dns: Dns::default() }),
             Some(Some(ipam)) => ipam.add(&self.ipam_request()),
-            // Whatever a foreign plugin did before it failed, its DEL undoes (C058).
-            Some(None) => self.foreign_ipam_add().map_err(|error| {
-                let undone = if is_without_effect(&error) { Ok(()) } else { self.ipam_del() };
-                self.undone(error, undone)
-            }),
+            Some(None) => self.foreign_ipam_add(),
         }
     }
 
-    fn foreign_ipam_add(&self) -> Result<IpamResult, CniError> {
+    /// Addresses from an executed plugin. Whatever it did before it failed, its DEL undoes (C058).
+    pub(super) fn foreign_ipam_add(&self) -> Result<IpamResult, CniError> {
+        self.foreign_ipam_result().map_err(|error| {
+            let undone = if is_without_effect(&error) { Ok(()) } else { self.ipam_del() };
+            self.undone(error, undone)
+        })
+    }
+
+    fn foreign_ipam_result(&self) -> Result<IpamResult, CniError> {
         let result = result_of(self.config.ipam_type().unwrap_or("of IPAM"), &self.ipam_exec("ADD")?)?;
         if result.ips.is_empty() {
             return Err(CniError::new(Code::DelegateFailed, "the IPAM plugin returned no address"));
@@ -73,6 +85,9 @@ impl PluginCall<'_> {
 
     /// Releases what IPAM gave.
     pub(super) fn ipam_del(&self) -> Result<(), CniError> {
+        if self.leases() {
+            return self.lease_del();
+        }
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(()),
             Some(Some(ipam)) => ipam.del(&self.ipam_request()),
@@ -81,6 +96,9 @@ impl PluginCall<'_> {
     }
 
     pub(super) fn ipam_check(&self) -> Result<(), CniError> {
+        if self.leases_natively() {
+            return self.agent.dhcp.check(&self.lease_key(), self.prev_result);
+        }
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(()),
             Some(Some(ipam)) => ipam.check(&self.ipam_request()),
@@ -90,6 +108,9 @@ impl PluginCall<'_> {
     }
 
     pub(super) fn ipam_status(&self) -> Result<(), CniError> {
+        if self.leases_natively() {
+            return Ok(());
+        }
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(()),
             Some(Some(ipam)) => ipam.status(&self.ipam_request()),
@@ -99,6 +120,9 @@ impl PluginCall<'_> {
     }
 
     pub(super) fn ipam_gc(&self, valid: &[(String, String)]) -> Result<(), CniError> {
+        if self.leases_natively() {
+            return self.agent.dhcp.gc(self.network, valid);
+        }
         match self.config.ipam_type().map(Ipam::native) {
             None => Ok(()),
             Some(Some(ipam)) => ipam.gc(&self.ipam_request(), valid),

@@ -109,6 +109,7 @@ impl Plugin for Fastpath {
         let config = Config::of(call)?;
         let ipam = call.ipam_add()?;
         attach(call, &config, ipam).map_err(|error| {
+            call.give_back_lease();
             let error = call.undone(error, detach(call, &config));
             call.undone(error, call.ipam_del())
         })
@@ -168,7 +169,7 @@ fn host_name(port: u32) -> String {
     format!("plx{port}")
 }
 
-fn attach(call: &PluginCall<'_>, config: &Config, ipam: IpamResult) -> Result<Attached, CniError> {
+fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Result<Attached, CniError> {
     let (id, mac) = (call.reserved_port()?, mac(call)?);
     let uplink = uplink(call, config)?;
     let uplink_mtu = uplink.as_ref().map(|uplink| uplink.mtu);
@@ -202,7 +203,7 @@ fn attach(call: &PluginCall<'_>, config: &Config, ipam: IpamResult) -> Result<At
         call.host.add_station(uplink.index, mac)?;
         call.host.set_up(uplink.index)?;
     }
-    let port = PortRecord {
+    let mut port = PortRecord {
         id,
         kind: PortKind::Fastpath {
             network_id,
@@ -214,12 +215,17 @@ fn attach(call: &PluginCall<'_>, config: &Config, ipam: IpamResult) -> Result<At
         mac,
         ips: ipam.ips.iter().map(|ip| ip.address.addr()).collect(),
         guard_mac: config.macspoofchk,
-        guard_ip: config.ipspoofchk.unwrap_or(!ipam.ips.is_empty()),
+        guard_ip: config.ipspoofchk.unwrap_or(call.leases() || !ipam.ips.is_empty()),
         ingress: None,
         egress: None,
     };
     // The port comes first: what the pod announces should be heard.
     call.add_port(&port)?;
+    if call.leases() {
+        ipam = call.lease(&link)?;
+        port.ips = ipam.ips.iter().map(|ip| ip.address.addr()).collect();
+        call.agent.datapath.set_addresses(id, &port.ips)?;
+    }
     call.configure(link.index, &ipam.ips, &ipam.routes)?;
     if !ipam.ips.is_empty() {
         // The link is up already; a hardware address that is set makes the kernel announce the addresses (arp_notify).

@@ -68,6 +68,14 @@ impl PluginCall<'_> {
         ipam: IpamResult,
         dns: Dns,
     ) -> Result<Attached, CniError> {
+        if self.leases() && ipam.ips.is_empty() {
+            return self.attach_leased(link, dns);
+        }
+        self.attach_with(link, ipam, dns)
+    }
+
+    /// As [`Self::attach_inside`], with addresses that are there already.
+    pub(super) fn attach_with(&self, link: &Link, ipam: IpamResult, dns: Dns) -> Result<Attached, CniError> {
         // The port comes first: what the pod sends is guarded and counted from its first frame on.
         let port = self.port_of(link, &ipam.ips)?;
         self.configure(link.index, &ipam.ips, &ipam.routes)?;

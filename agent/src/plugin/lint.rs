@@ -8,8 +8,10 @@ use plexus_cni::lint::Plugins;
 use plexus_cni::{CniError, Code, json};
 
 use super::call::parse_mac;
+use super::lease::DHCP;
 use super::native;
 use super::options::check_options;
+use crate::ipam::dhcp::Wishes;
 use crate::ipam::{Ipam, IpamRequest};
 
 /// The built-in plugins.
@@ -24,7 +26,7 @@ impl Plugins for Builtin {
     }
 
     fn is_native_ipam(&self, ipam_type: &str) -> bool {
-        Ipam::native(ipam_type).is_some()
+        Ipam::native(ipam_type).is_some() || ipam_type == DHCP
     }
 
     fn keys(&self, plugin_type: &str) -> &'static [&'static str] {
@@ -37,16 +39,20 @@ impl Plugins for Builtin {
         native.validate_config(plugin)?;
         let mac = json::string(&plugin.0, "mac", plugin.plugin_type())?.filter(|mac| !mac.is_empty());
         mac.map(parse_mac).transpose().map_err(|error| error.within("key \"mac\""))?;
-        let Some(ipam) = plugin.ipam_type().and_then(Ipam::native) else { return Ok(()) };
-        let validated = ipam.validate(&IpamRequest {
+        let args = CniArgs::default();
+        let request = IpamRequest {
             network,
             container_id: "check",
             ifname: "net1",
             config: &plugin.0,
-            args: &CniArgs::default(),
+            args: &args,
             data_dirs: &self.ipam_data_dirs,
-        });
-        match validated {
+        };
+        if plugin.ipam_type() == Some(DHCP) {
+            return Wishes::of(&request).map(drop);
+        }
+        let Some(ipam) = plugin.ipam_type().and_then(Ipam::native) else { return Ok(()) };
+        match ipam.validate(&request) {
             // Pods may bring their addresses with them.
             Err(error) if ipam == Ipam::Static && error.code == Code::InvalidConfig && asks_pods(plugin) => {
                 Ok(())

@@ -16,6 +16,7 @@ mod forwarding;
 mod host_device;
 mod interface;
 mod ipvlan;
+mod lease;
 mod lint;
 mod loopback;
 mod macvlan;

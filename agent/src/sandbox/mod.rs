@@ -5,10 +5,11 @@
 
 #![allow(
     unsafe_code,
-    reason = "descriptors passed by the shim and the ioctls of ethtool and TAP devices; each block says why it is sound"
+    reason = "descriptors passed by the shim, the ioctls of ethtool and TAP devices, and packet sockets; each block says why it is sound"
 )]
 
 mod descriptors;
+mod packet;
 mod socket;
 mod sysctl;
 mod tap;
@@ -22,6 +23,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType};
 use crate::fault;
 
 pub use descriptors::receive;
+pub use packet::PacketSocket;
 pub use socket::enable_gro;
 pub use sysctl::work_sysctls;
 pub use tap::{Tap, TapError, TapPlan};
@@ -38,6 +40,9 @@ pub enum SandboxError {
     /// No namespace could be made: CAP_SYS_ADMIN is missing.
     #[error("cannot make a network namespace: {0}; plexusd needs CAP_SYS_ADMIN for it")]
     Make(std::io::Error),
+    /// No socket for packets could be opened on the pod's link.
+    #[error("cannot open a packet socket on the pod's interface: {0}; plexusd needs CAP_NET_RAW for DHCP")]
+    Packet(nix::Error),
     /// The thread that entered the namespace could not be started or ended by a panic.
     #[error("the thread inside the pod's network namespace could not run: {0}")]
     Thread(String),

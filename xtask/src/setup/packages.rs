@@ -57,6 +57,7 @@ pub(super) const NETWORK_TOOLS: &[Package] = &[
     Package { name: "iproute2", witness: Witness::Program("ip") },
     Package { name: "iputils-ping", witness: Witness::Program("ping") },
     Package { name: "nftables", witness: Witness::Program("nft") },
+    Package { name: "dnsmasq-base", witness: Witness::Program("dnsmasq") },
     Package { name: "ethtool", witness: Witness::Program("ethtool") },
     Package { name: "containernetworking-plugins", witness: Witness::Plugin("macvlan") },
 ];

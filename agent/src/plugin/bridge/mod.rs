@@ -87,13 +87,20 @@ fn attach<'a>(
     config: &'a Config,
     undo: &mut Undo<'a>,
 ) -> Result<Attached, CniError> {
-    let mut ipam = call.ipam_add()?;
+    let (mut ipam, leased_on) = if call.leases() {
+        let veth = link::connect(call, config, undo)?;
+        call.sandbox()?.netlink.set_up(veth.container.index)?;
+        link::wait_until_running(call, veth.host.index)?;
+        (call.lease(&veth.container)?, Some(veth))
+    } else {
+        (call.ipam_add()?, None)
+    };
     undo.push(|| call.ipam_del());
     if call.config.ipam_type().is_some() && ipam.ips.is_empty() {
         return Err(CniError::new(Code::DelegateFailed, "bridge: the IPAM plugin returned no address"));
     }
     let gateways = Gateways::fill_in(&mut ipam, config);
-    let veth = link::connect(call, config, undo)?;
+    let veth = leased_on.map_or_else(|| link::connect(call, config, undo), Ok)?;
     if config.macspoofchk {
         rules::check_source(call, veth.container.mac, undo)?;
     }

@@ -18,6 +18,7 @@ impl PluginCall<'_> {
         mac: Option<[u8; 6]>,
         (ipam, dns): (IpamResult, Dns),
     ) -> Result<Attached, CniError> {
+        self.refuse_leases()?;
         self.lacks(format!(
             "no counters, limits, guards and addresses in the kernel: device {} is bound to {}",
             loan.describe(),

@@ -65,6 +65,7 @@ impl Config {
 impl Plugin for Ptp {
     fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
         Config::read(call.config)?;
+        call.refuse_leases()?;
         call.ipam_validate()
     }
 

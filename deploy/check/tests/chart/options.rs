@@ -23,6 +23,7 @@ fn every_option_renders_objects_that_follow_their_schema() {
         &["multusDaemonConfig.configMapName=multus-daemon-config"],
         &["privileged=true", "openshift.securityContextConstraints=true"],
         &["sysAdmin=true", "bpffs.mountIfMissing=true"],
+        &["dhcp=true"],
         &["seccompProfile.type=Unconfined", "appArmorProfile.type=Unconfined", "seLinuxOptions.type=spc_t"],
         &["netns.dir=", "devices.enabled=false", "tap.enabled=false", "cni.primary="],
         &[
@@ -55,6 +56,10 @@ fn privileged_is_what_a_value_asks_for_and_replaces_the_capabilities() {
     let objects = rendered(&helm, &["sysAdmin=true"]).unwrap();
     let security = &container(of_kind(&objects, "DaemonSet"), "plexusd")["securityContext"];
     let expected = ["NET_ADMIN", "BPF", "PERFMON", "SYS_ADMIN"];
+    assert_eq!(texts(&security["capabilities"]["add"]), expected);
+    let objects = rendered(&helm, &["dhcp=true"]).unwrap();
+    let security = &container(of_kind(&objects, "DaemonSet"), "plexusd")["securityContext"];
+    let expected = ["NET_ADMIN", "BPF", "PERFMON", "SYS_ADMIN", "NET_RAW"];
     assert_eq!(texts(&security["capabilities"]["add"]), expected);
 }
 

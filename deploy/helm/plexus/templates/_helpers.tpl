@@ -42,7 +42,8 @@ app.kubernetes.io/part-of: plexus
 
 {{- define "plexus.capabilities" -}}
 {{- $capabilities := list "NET_ADMIN" "BPF" "PERFMON" -}}
-{{- if .Values.sysAdmin }}{{ $capabilities = append $capabilities "SYS_ADMIN" }}{{ end -}}
+{{- if or .Values.sysAdmin .Values.dhcp }}{{ $capabilities = append $capabilities "SYS_ADMIN" }}{{ end -}}
+{{- if .Values.dhcp }}{{ $capabilities = append $capabilities "NET_RAW" }}{{ end -}}
 {{- toYaml $capabilities -}}
 {{- end -}}
 
