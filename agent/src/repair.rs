@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::agent::Agent;
 use crate::datapath::NetworkSpec;
 use crate::delegate::NoShim;
+use crate::ipam::host_local;
 use crate::netlink::Netlink;
 use crate::plugin::Sandbox;
 use crate::record::{Attachment, NetworkKey, Owner, PortKind, PortRecord, Record};
@@ -24,6 +25,8 @@ pub fn release_earlier_boots(agent: &Agent, host: &Netlink) {
     for record in agent.records.all().iter().filter(|record| record.boot_id != agent.boot_id) {
         release(agent, host, record);
     }
+    // What no record knows: a power loss can take the record of an address that stays on the disk.
+    host_local::release_earlier_boots(&agent.settings.ipam_data_dirs, &agent.boot_id);
 }
 
 /// Releases what a container holds for which no DEL will come; what a foreign plugin holds stays in the record.

@@ -31,6 +31,8 @@ pub struct IpamRequest<'a> {
     pub args: &'a CniArgs,
     /// Directories beneath which a config may put its `dataDir`; the first one serves configs that name none.
     pub data_dirs: &'a [PathBuf],
+    /// This boot of the node; `host-local` notes it with what it reserves.
+    pub boot_id: &'a str,
 }
 
 /// What an IPAM plugin hands out: no interfaces, and no `ips[].interface` (C153).

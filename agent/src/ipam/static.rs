@@ -144,6 +144,7 @@ mod tests {
             config: config.as_object().unwrap(),
             args: &args,
             data_dirs: &[],
+            boot_id: "",
         })
     }
 
@@ -201,6 +202,7 @@ mod tests {
                 config: config.as_object().unwrap(),
                 args: &args,
                 data_dirs: &[],
+                boot_id: "",
             };
             Ipam::Static.check(&request).map_err(|error| error.code)
         };

@@ -22,6 +22,7 @@ impl PluginCall<'_> {
             config: &self.config.0,
             args: self.args,
             data_dirs: &self.agent.settings.ipam_data_dirs,
+            boot_id: &self.agent.boot_id,
         }
     }
 

@@ -47,6 +47,7 @@ impl Plugins for Builtin {
             config: &plugin.0,
             args: &args,
             data_dirs: &self.ipam_data_dirs,
+            boot_id: "",
         };
         if plugin.ipam_type() == Some(DHCP) {
             return Wishes::of(&request).map(drop);

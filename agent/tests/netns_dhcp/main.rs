@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as tests do")]
 
 mod add;
+mod end;
 mod node;
 mod renew;
 mod server;

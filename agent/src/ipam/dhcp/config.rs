@@ -147,6 +147,7 @@ mod tests {
             config: config.as_object().unwrap(),
             args: &CniArgs::parse(args).unwrap(),
             data_dirs: &[],
+            boot_id: "",
         })
     }
 

@@ -28,8 +28,8 @@ pub(in crate::ipam) fn add(request: &IpamRequest) -> Result<IpamResult, CniError
     let mut reserved = Vec::with_capacity(config.sets.len());
     for (index, (set, wanted)) in config.sets.iter().zip(&config.wanted).enumerate() {
         let outcome = match wanted {
-            Some(address) => reserve_wanted(&store, request.owner(), set, *address),
-            None => reserve_next(&store, request.owner(), index, set, &mut taken),
+            Some(address) => reserve_wanted(&store, request, set, *address),
+            None => reserve_next(&store, request, index, set, &mut taken),
         };
         let outcome = outcome.and_then(|(range, address)| {
             reserved.push((range, address));
@@ -60,7 +60,7 @@ fn taken_by_others(store: &Store, owner: Owner, sets: &[RangeSet]) -> Result<Has
 
 fn reserve_wanted<'a>(
     store: &Store,
-    owner: Owner,
+    request: &IpamRequest,
     set: &'a RangeSet,
     address: IpAddr,
 ) -> Result<(&'a Range, IpAddr), CniError> {
@@ -69,16 +69,16 @@ fn reserve_wanted<'a>(
             .because(why)
     };
     let range = set.range_for(address).ok_or_else(|| unavailable(format!("it lies outside {set}")))?;
-    if store.reserve(address, owner)? {
+    if store.reserve(address, request.owner(), &request.stamp())? {
         return Ok((range, address));
     }
-    let holder = store.content(&address.to_string())?;
-    Err(unavailable(format!("held by {}", owner::describe(&holder))))
+    let holder = store.holder(&address.to_string())?;
+    Err(unavailable(format!("held by {holder}")))
 }
 
 fn reserve_next<'a>(
     store: &Store,
-    owner: Owner,
+    request: &IpamRequest,
     index: usize,
     set: &'a RangeSet,
     taken: &mut HashSet<IpAddr>,
@@ -88,7 +88,7 @@ fn reserve_next<'a>(
         let Some((range, address)) = set.next_free(last, taken) else {
             return Err(exhausted(store, set)?);
         };
-        if store.reserve(address, owner)? {
+        if store.reserve(address, request.owner(), &request.stamp())? {
             return Ok((range, address));
         }
         taken.insert(address);

@@ -2,7 +2,6 @@
 
 use plexus_cni::{CniError, Code};
 
-use super::owner;
 use super::range::RangeSet;
 use super::store::{Reservation, Store};
 
@@ -15,8 +14,7 @@ pub(super) fn exhausted(store: &Store, set: &RangeSet) -> Result<CniError, CniEr
         store.reservations()?.into_iter().filter(|found| set.range_for(found.address).is_some()).collect();
     let mut holders = Vec::with_capacity(HOLDERS_SHOWN);
     for reservation in held.iter().take(HOLDERS_SHOWN) {
-        let content = store.content(&reservation.name)?;
-        holders.push(format!("{} by {}", reservation.address, owner::describe(&content)));
+        holders.push(format!("{} by {}", reservation.address, store.holder(&reservation.name)?));
     }
     if held.len() > HOLDERS_SHOWN {
         holders.push(format!("and {} more", held.len() - HOLDERS_SHOWN));

@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use plexus_cni::{CniError, Code};
 
 /// Name of the file, as the reference plugin names it; it locks it with `flock(2)` too.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 /// Pauses between two tries; the lock is usually held for well under a millisecond.
 const PAUSE_MIN: Duration = Duration::from_micros(200);
 const PAUSE_MAX: Duration = Duration::from_millis(10);

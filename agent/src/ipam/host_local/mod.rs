@@ -11,7 +11,9 @@ mod lock;
 mod owner;
 mod pool;
 mod range;
+mod reboot;
 mod resolv_conf;
+mod stamp;
 mod status;
 mod store;
 
@@ -27,6 +29,8 @@ pub(super) use self::del::del;
 pub(super) use self::gc::gc;
 use self::owner::Owner;
 pub use self::pool::{PoolUse, pools};
+pub use self::reboot::release_earlier_boots;
+use self::stamp::Stamp;
 pub(super) use self::status::status;
 use self::store::{Reservation, Store};
 use super::IpamRequest;
@@ -37,6 +41,16 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 impl<'a> IpamRequest<'a> {
     fn owner(&self) -> Owner<'a> {
         Owner { container_id: self.container_id, ifname: self.ifname }
+    }
+
+    fn stamp(&self) -> Stamp {
+        let pod = [self.args.get("K8S_POD_NAMESPACE"), self.args.get("K8S_POD_NAME")];
+        let pod = if let [Some(namespace), Some(name)] = pod {
+            format!("{namespace}/{name}")
+        } else {
+            String::new()
+        };
+        Stamp { boot_id: self.boot_id.to_owned(), pod }
     }
 
     fn place(&self) -> Result<DataDir, CniError> {

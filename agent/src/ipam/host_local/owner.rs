@@ -39,6 +39,12 @@ impl Owner<'_> {
     }
 }
 
+/// The container in a file's content.
+pub(super) fn container(content: &str) -> &str {
+    let content = content.trim();
+    content.split_once(LINE_BREAK).map_or(content, |(id, _)| id)
+}
+
 /// Names the holder of a file with this content, for a message.
 pub(super) fn describe(content: &str) -> impl fmt::Display + '_ {
     fmt::from_fn(move |formatter| match content.trim().split_once(LINE_BREAK) {
@@ -63,6 +69,7 @@ mod tests {
         for other in ["", "abc\r\neth1", "abcd\r\neth0", "ab", "abc\neth0", "eth0"] {
             assert_eq!(owner.holds(other), Match::No, "{other:?}");
         }
+        assert_eq!([container("abc\r\neth0\n"), container(" abc\n"), container("")], ["abc", "abc", ""]);
         assert_eq!(describe("abc\r\neth0").to_string(), "container abc interface eth0");
     }
 }

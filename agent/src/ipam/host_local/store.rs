@@ -19,8 +19,9 @@ use plexus_cni::{CniError, Code};
 
 use super::data_dir::DataDir;
 use super::lock::Lock;
-use super::owner::Owner;
+use super::owner::{self, Owner};
 use super::range::parse_address;
+use super::stamp::{Origin, Stamp};
 use crate::fault;
 
 /// Mode of reservations, as the reference plugin's.
@@ -109,19 +110,40 @@ impl Store {
 
     /// What a file says; empty where it is gone.
     pub(super) fn content(&self, name: &str) -> Result<String, CniError> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let mut buffer = [0; CONTENT_BYTES_MAX];
-        let count = match openat(&self.dir, name, flags, Mode::empty()) {
+        let count = match self.open_file(name)? {
             // One read: a regular file gives less than was asked for only at its end.
-            Ok(file) => read(&file, &mut buffer).map_err(|errno| self.fail("read", name, &errno))?,
-            Err(Errno::ENOENT) => 0,
-            Err(errno) => return Err(self.fail("read", name, &errno)),
+            Some(file) => read(&file, &mut buffer).map_err(|errno| self.fail("read", name, &errno))?,
+            None => 0,
         };
         Ok(String::from_utf8_lossy(&buffer[..count]).into_owned())
     }
 
+    /// Who made a file, and when.
+    pub(super) fn origin(&self, name: &str) -> Result<Origin, CniError> {
+        Ok(self.open_file(name)?.map_or(Origin::Untold, Origin::of))
+    }
+
+    /// Names a reservation's holder, for a message.
+    pub(super) fn holder(&self, name: &str) -> Result<String, CniError> {
+        let holder = owner::describe(&self.content(name)?).to_string();
+        Ok(match self.origin(name)? {
+            Origin::Ours(stamp) if !stamp.pod.is_empty() => format!("pod {} ({holder})", stamp.pod),
+            _ => holder,
+        })
+    }
+
+    fn open_file(&self, name: &str) -> Result<Option<OwnedFd>, CniError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        match openat(&self.dir, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(self.fail("read", name, &errno)),
+        }
+    }
+
     /// Reserves `address`; false where a file of its name is there already.
-    pub(super) fn reserve(&self, address: IpAddr, owner: Owner) -> Result<bool, CniError> {
+    pub(super) fn reserve(&self, address: IpAddr, owner: Owner, stamp: &Stamp) -> Result<bool, CniError> {
         let name = address.to_string();
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let file = match openat(&self.dir, &*name, flags, FILE_MODE) {
@@ -129,6 +151,9 @@ impl Store {
             Err(Errno::EEXIST) => return Ok(false),
             Err(errno) => return Err(self.fail("created", &name, &errno)),
         };
+        fault::point();
+        // First, so that no content comes to the disk without it.
+        stamp.write(&file);
         fault::point();
         File::from(file).write_all(owner.content().as_bytes()).map_err(|error| {
             let failed = self.fail("written", &name, &error);

@@ -17,13 +17,14 @@ use crate::ipam::Ipam;
 struct Bench {
     root: tempfile::TempDir,
     allowed: Vec<PathBuf>,
+    boot_id: &'static str,
 }
 
 impl Bench {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let allowed = vec![root.path().to_owned()];
-        Self { root, allowed }
+        Self { root, allowed, boot_id: "this" }
     }
 
     fn dir(&self) -> PathBuf {
@@ -39,6 +40,7 @@ impl Bench {
             config: config.as_object().unwrap(),
             args: &args,
             data_dirs: &self.allowed,
+            boot_id: self.boot_id,
         })
     }
 
@@ -259,6 +261,82 @@ fn c109_c110_c157_gc_keeps_exactly_the_listed_attachments() {
     gc(&[]);
     assert!(bench.held().is_empty());
     assert!(bench.root.path().join("other/10.0.0.9").exists(), "another network is left alone");
+}
+
+/// Whether the file system keeps stamps; says so if not.
+fn keeps_stamps(bench: &Bench) -> bool {
+    let place = DataDir::new(bench.root.path(), &bench.allowed).unwrap();
+    let store = Store::look(&place, "net").unwrap().unwrap();
+    let keeps = store.origin("lock").unwrap() != stamp::Origin::Untold;
+    if !keeps {
+        println!("SKIPPED: the file system of the temporary directory keeps no extended attributes");
+    }
+    keeps
+}
+
+#[test]
+fn what_an_earlier_boot_left_is_released_and_nothing_else() {
+    let mut bench = Bench::new();
+    let config = subnet("10.0.0.0/24");
+    bench.boot_id = "earlier";
+    for id in ["a", "b", "c"] {
+        bench.add(&config, (id, "net1")).unwrap();
+    }
+    if !keeps_stamps(&bench) {
+        return;
+    }
+    bench.boot_id = "this";
+    bench.add(&config, ("d", "net1")).unwrap();
+    // The reference plugin made one, and took over an address that was released behind our back.
+    fs::write(bench.dir().join("10.0.0.9"), "e\r\nnet1").unwrap();
+    fs::remove_file(bench.dir().join("10.0.0.3")).unwrap();
+    fs::write(bench.dir().join("10.0.0.3"), "f\r\nnet1").unwrap();
+    let below = bench.root.path().join("x/y/net2");
+    fs::create_dir_all(&below).unwrap();
+    for name in ["10.0.0.2", "10.0.0.4"] {
+        fs::copy(bench.dir().join(name), below.join(name)).unwrap();
+    }
+    fs::write(below.join("lock"), "").unwrap();
+    let stamp = Stamp { boot_id: "earlier".into(), pod: String::new() };
+    stamp.write(fs::File::open(below.join("10.0.0.2")).unwrap());
+    assert_eq!(release_earlier_boots(&bench.allowed, "this"), 3);
+    assert_eq!(bench.held(), ["10.0.0.3", "10.0.0.5", "10.0.0.9"]);
+    assert_eq!(fs::read_dir(&below).unwrap().count(), 2, "10.0.0.4 has no stamp there");
+    assert_eq!(release_earlier_boots(&bench.allowed, "this"), 0);
+    assert_eq!(release_earlier_boots(&[bench.root.path().join("none")], "this"), 0);
+}
+
+#[test]
+fn gc_leaves_what_others_hold_for_a_container_that_lives() {
+    let bench = Bench::new();
+    let config = subnet("10.0.0.0/24");
+    for who in [("a", "net1"), ("a", "net2")] {
+        bench.add(&config, who).unwrap();
+    }
+    if !keeps_stamps(&bench) {
+        return;
+    }
+    fs::write(bench.dir().join("10.0.0.8"), "a\r\nnet3").unwrap();
+    fs::write(bench.dir().join("10.0.0.9"), "z\r\nnet3").unwrap();
+    let valid = [("a".to_owned(), "net1".to_owned())];
+    bench.with(&config, ("", ""), |request| Ipam::HostLocal.gc(request, &valid)).unwrap();
+    assert_eq!(bench.held(), ["10.0.0.2", "10.0.0.8"]);
+}
+
+#[test]
+fn a_full_range_names_the_pods() {
+    let bench = Bench::new();
+    let config = subnet("10.0.0.0/30");
+    let args = CniArgs::parse("K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0").unwrap();
+    let add = |id: &str| {
+        let add = |request: &IpamRequest| Ipam::HostLocal.add(&IpamRequest { args: &args, ..*request });
+        bench.with(&config, (id, "net1"), add)
+    };
+    add("a").unwrap();
+    if keeps_stamps(&bench) {
+        let error = add("b").unwrap_err();
+        assert!(error.details.contains("pod shop/web-0 (container a interface net1)"), "{error}");
+    }
 }
 
 #[test]
