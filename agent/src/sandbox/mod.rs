@@ -23,7 +23,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType};
 use crate::fault;
 
 pub use descriptors::receive;
-pub use packet::PacketSocket;
+pub use packet::{PacketSocket, Packets};
 pub use socket::enable_gro;
 pub use sysctl::work_sysctls;
 pub use tap::{Tap, TapError, TapPlan};

@@ -1,4 +1,5 @@
-//! A socket for DHCP's packets on one link: it works before the link has an address, and beside whatever the pod listens to.
+//! A socket for DHCP's packets, or ARP's, on one link: it works before the link has an address, and beside whatever the
+//! pod listens to.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,8 +12,26 @@ use crate::fault;
 
 /// Bytes of a hardware address.
 const MAC_BYTES: u8 = 6;
-/// `ETH_P_IP` as the kernel wants it in a socket's address.
-const PROTOCOL: u16 = 0x0800_u16.to_be();
+
+/// What a socket receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packets {
+    /// IPv4 packets with UDP to a DHCP client's port.
+    Dhcp,
+    /// ARP.
+    Arp,
+}
+
+impl Packets {
+    /// The link layer's protocol as the kernel wants it in a socket's address.
+    const fn protocol(self) -> u16 {
+        match self {
+            // ETH_P_IP and ETH_P_ARP.
+            Self::Dhcp => 0x0800_u16.to_be(),
+            Self::Arp => 0x0806_u16.to_be(),
+        }
+    }
+}
 
 /// Lets UDP to port 68 pass and nothing else, from the IPv4 header on; later fragments are left out.
 const FILTER: [libc::sock_filter; 9] = [
@@ -34,27 +53,29 @@ const fn filter(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
 
-/// Sends and receives IPv4 packets on one link; the kernel adds and removes the Ethernet header.
+/// Sends and receives packets of one protocol on one link; the kernel adds and removes the Ethernet header.
 #[derive(Debug)]
 pub struct PacketSocket {
     socket: OwnedFd,
     link: u32,
+    packets: Packets,
 }
 
 impl PacketSocket {
     /// A socket on link `link` of the network namespace `netns`. It keeps the namespace alive until it is dropped.
-    pub fn open_in(netns: BorrowedFd<'_>, link: u32) -> Result<Self, SandboxError> {
-        within(netns, || Self::open(link))?
+    pub fn open_in(netns: BorrowedFd<'_>, link: u32, packets: Packets) -> Result<Self, SandboxError> {
+        within(netns, || Self::open(link, packets))?
     }
 
     /// A socket on link `link` of this thread's network namespace.
-    pub fn open(link: u32) -> Result<Self, SandboxError> {
+    pub fn open(link: u32, packets: Packets) -> Result<Self, SandboxError> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         // Without a protocol it receives nothing until the filter is in place and the link chosen.
         let socket = socket(AddressFamily::Packet, SockType::Datagram, flags, None::<SockProtocol>)
             .map_err(SandboxError::Packet)?;
-        let opened = Self { socket, link };
-        opened.attach_filter().and_then(|()| opened.bind()).map_err(SandboxError::Packet)?;
+        let opened = Self { socket, link, packets };
+        let filtered = if packets == Packets::Dhcp { opened.attach_filter() } else { Ok(()) };
+        filtered.and_then(|()| opened.bind()).map_err(SandboxError::Packet)?;
         fault::point();
         Ok(opened)
     }
@@ -89,7 +110,7 @@ impl PacketSocket {
         sll_addr[..6].copy_from_slice(&mac);
         let address = libc::sockaddr_ll {
             sll_family: u16::try_from(libc::AF_PACKET).map_err(|_| Errno::EINVAL)?,
-            sll_protocol: PROTOCOL,
+            sll_protocol: self.packets.protocol(),
             sll_ifindex: c_int::try_from(self.link).map_err(|_| Errno::EINVAL)?,
             sll_hatype: 0,
             sll_pkttype: 0,
@@ -100,7 +121,7 @@ impl PacketSocket {
         Ok((address, size))
     }
 
-    /// Sends an IPv4 packet to the station `mac`.
+    /// Sends a packet to the station `mac`.
     pub fn send(&self, mac: [u8; 6], packet: &[u8]) -> Result<(), Errno> {
         let (address, size) = self.address(mac)?;
         // SAFETY: the kernel reads `packet` and `address` in their lengths, and both outlive the call.

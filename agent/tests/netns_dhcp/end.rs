@@ -55,3 +55,14 @@ fn a_lease_whose_record_is_lost_is_given_back_at_the_start() {
     assert!(within(10, || !server.has_leased(&given)), "{}\n{}", server.log(), node.plexusd.log_tail());
     assert!(within(5, || node.lease_files().is_empty()));
 }
+
+#[test]
+fn an_address_that_another_station_uses_is_declined() {
+    let Some(node) = Node::start_or_skip() else { return };
+    let server = node.server(&["--dhcp-sequential-ip"]);
+    node.outside.ip(&["addr", "add", "10.88.0.10/24", "dev", "eth0"]).unwrap();
+    let (pod, config) = (node.host.pod("a").unwrap(), macvlan(&json!({})));
+    assert_eq!(address(&node.add(&pod, "net1", &config)), "10.88.0.11", "{}", server.log());
+    assert_eq!(server.said("DHCPDECLINE"), 1, "{}", server.log());
+    node.del(&pod, "net1", &config);
+}

@@ -14,15 +14,20 @@ use super::frame;
 use super::held::{HELD_VERSION, Held, Key};
 use super::machine::{Event, Lease, Machine};
 use super::message::{self, Client, Reply};
+use super::probe;
 use super::room::Dhcp;
 use super::table::Entry;
 use super::terms::Terms;
 use crate::ipam::IpamResult;
 use crate::record::NetnsId;
-use crate::sandbox::{PacketSocket, SandboxError};
+use crate::sandbox::{PacketSocket, Packets, SandboxError};
 
 /// So long an ADD waits for a server. dnsmasq alone looks for three seconds whether an address is in use.
 const ACQUIRE_MS: u64 = 25_000;
+/// Questions whether somebody uses the address that was given, and the pause after each, in milliseconds: a fifth of a
+/// second, where RFC 5227 takes some seconds, since the pod waits.
+const PROBES: u32 = 2;
+const PROBE_PAUSE_MS: u64 = 100;
 /// The largest packet that is read, in bytes.
 const PACKET_BYTES_MAX: usize = 2048;
 /// Everybody on the link.
@@ -74,9 +79,9 @@ impl Dhcp {
             applied: None,
             told: None,
         };
-        let socket =
-            PacketSocket::open_in(ask.netns, ask.link).map_err(|error| unusable(&held.key, &error))?;
-        let given = self.search(&mut held, &socket).and_then(|lease| {
+        let socket = PacketSocket::open_in(ask.netns, ask.link, Packets::Dhcp)
+            .map_err(|error| unusable(&held.key, &error))?;
+        let given = self.search(&mut held, &socket, ask.netns).and_then(|lease| {
             held.applied = Some(lease.terms.clone());
             held.told = Some(lease.terms.clone());
             held.lease = Some(lease.clone());
@@ -102,12 +107,18 @@ impl Dhcp {
     }
 
     /// The exchange on the interface. What is asked for is written down before it is asked for.
-    fn search(&self, held: &mut Held, socket: &PacketSocket) -> Result<Lease, CniError> {
+    fn search(
+        &self,
+        held: &mut Held,
+        socket: &PacketSocket,
+        netns: BorrowedFd<'_>,
+    ) -> Result<Lease, CniError> {
         let client = held.client();
         let mut dice = Dice::new();
         let mut machine = Machine::new(now_ms());
         let give_up_ms = now_ms().saturating_add(ACQUIRE_MS);
         let mut trouble = None;
+        let mut claimant = None;
         loop {
             let now = now_ms();
             if now >= give_up_ms {
@@ -131,7 +142,15 @@ impl Dhcp {
                     }
                 }
                 Some(Event::Bound) => {
-                    return machine.lease().cloned().ok_or_else(|| nobody(held, None));
+                    let lease = machine.lease().cloned().ok_or_else(|| nobody(held, None))?;
+                    let other = claim(held, netns, lease.terms.address.addr())
+                        .map_err(|error| unusable(&held.key, &error))?;
+                    // A station that claims each address speaks for others, as a router with proxy ARP does.
+                    if other.is_none() || other == claimant {
+                        return Ok(lease);
+                    }
+                    claimant = other;
+                    trouble = Some(self.decline(held, socket, &mut machine, &mut dice)?);
                 }
                 Some(Event::Refused) => {
                     count(&self.counts.refused);
@@ -143,6 +162,28 @@ impl Dhcp {
                 Some(Event::Expired) | None => {}
             }
         }
+    }
+
+    /// Tells the server that somebody else uses the address; what there is to say of it.
+    fn decline(
+        &self,
+        held: &mut Held,
+        socket: &PacketSocket,
+        machine: &mut Machine,
+        dice: &mut Dice,
+    ) -> Result<String, CniError> {
+        count(&self.counts.declined);
+        // It is not ours to give back.
+        held.lease = None;
+        self.store.put(held)?;
+        let now = now_ms();
+        let Some(ask) = machine.decline(now, dice) else { return Ok(String::new()) };
+        let (container, ifname) = (&held.key.container_id, &held.key.ifname);
+        tracing::warn!(container, ifname, ?ask, "another station uses the address that the server gave");
+        if let Err(errno) = send(socket, &held.client(), ask, machine.transaction(now), None) {
+            tracing::debug!(ifname, %errno, "the server was not told");
+        }
+        Ok("another station uses the address that the server gave".to_owned())
     }
 
     fn intend(&self, held: &mut Held, address: Ipv4Addr, server: Ipv4Addr) -> Result<(), CniError> {
@@ -173,6 +214,27 @@ fn nobody(held: &Held, trouble: Option<&str>) -> CniError {
 fn unusable(key: &Key, error: &SandboxError) -> CniError {
     CniError::new(Code::Kernel, format!("dhcp: interface {} cannot be used", key.ifname))
         .because(error.to_string())
+}
+
+/// The station that uses an address on the interface's network, if one says so in time.
+fn claim(held: &Held, netns: BorrowedFd<'_>, address: Ipv4Addr) -> Result<Option<[u8; 6]>, SandboxError> {
+    let socket = PacketSocket::open_in(netns, held.link, Packets::Arp)?;
+    let question = probe::question(held.mac, address);
+    let mut buffer = [0; PACKET_BYTES_MAX];
+    for _ in 0..PROBES {
+        // A link that takes nothing gets no answer either.
+        socket.send(EVERYBODY, &question).map(drop).unwrap_or_default();
+        let until = now_ms().saturating_add(PROBE_PAUSE_MS);
+        while let Some(left) = until.checked_sub(now_ms()).filter(|left| *left > 0) {
+            wait(&socket, left);
+            let Ok(Some((length, _))) = socket.receive(&mut buffer) else { continue };
+            let packet = buffer.get(..length).unwrap_or_default();
+            if let Some(station) = probe::claimant(packet, held.mac, address) {
+                return Ok(Some(station));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Waits until a packet is there, at most so many milliseconds.

@@ -11,6 +11,8 @@ pub struct Counts {
     pub renewed: AtomicU64,
     /// Refusals of servers.
     pub refused: AtomicU64,
+    /// Addresses that somebody else used.
+    pub declined: AtomicU64,
     /// Leases that ended without an answer.
     pub expired: AtomicU64,
     /// Interfaces whose address became another one.
@@ -21,12 +23,13 @@ pub struct Counts {
 
 impl Counts {
     /// Event and number.
-    pub fn rows(&self) -> [(&'static str, u64); 6] {
+    pub fn rows(&self) -> [(&'static str, u64); 7] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("acquired", read(&self.acquired)),
             ("renewed", read(&self.renewed)),
             ("refused", read(&self.refused)),
+            ("declined", read(&self.declined)),
             ("expired", read(&self.expired)),
             ("changed", read(&self.changed)),
             ("released", read(&self.released)),

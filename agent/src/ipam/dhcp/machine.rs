@@ -21,6 +21,8 @@ const REBOOTS_MAX: u32 = 3;
 const REFUSED_WAIT_MS: u64 = 1_000;
 /// The longest of those pauses, where refusals follow each other.
 const REFUSED_WAIT_MAX_MS: u64 = 60_000;
+/// Pause after an address was declined, before the search begins anew (RFC 2131, 3.1, step 5).
+const DECLINED_WAIT_MS: u64 = 10_000;
 /// So long an answer is listened for after a message; a repetition listens again.
 const LISTEN_MS: u64 = 10_000;
 /// Between two requests for an extension there is at least this, or an eighth of the lease if that is less.
@@ -263,6 +265,14 @@ impl Machine {
             }
             _ => None,
         }
+    }
+
+    /// Somebody else uses the address that was given: what to tell the server, before the search begins anew.
+    pub(super) fn decline(&mut self, now_ms: u64, dice: &mut Dice) -> Option<Ask> {
+        let lease = self.lease.take()?;
+        self.enter(State::Init, now_ms, dice);
+        self.next_ms = now_ms.saturating_add(DECLINED_WAIT_MS);
+        Some(Ask::Decline { address: lease.terms.address.addr(), server: lease.terms.server })
     }
 
     fn enter(&mut self, state: State, now_ms: u64, dice: &mut Dice) {

@@ -37,6 +37,8 @@ pub(super) enum Ask {
     Extend { address: Ipv4Addr },
     /// I do not need it any more.
     Release { address: Ipv4Addr, server: Ipv4Addr },
+    /// Somebody else uses it.
+    Decline { address: Ipv4Addr, server: Ipv4Addr },
 }
 
 /// What a server answers.
@@ -75,17 +77,19 @@ impl Client {
             Ask::Select { .. } | Ask::Reboot { .. } => (MessageType::Request, none),
             Ask::Extend { address } => (MessageType::Request, address),
             Ask::Release { address, .. } => (MessageType::Release, address),
+            Ask::Decline { .. } => (MessageType::Decline, none),
         };
+        let is_answered = !matches!(ask, Ask::Release { .. } | Ask::Decline { .. });
         let mut message = Message::new_with_id(xid, used, none, none, none, &self.mac);
         message.set_secs(seconds);
-        if used.is_unspecified() {
+        if used.is_unspecified() && is_answered {
             message.set_flags(Flags::default().set_broadcast());
         }
         let options = message.opts_mut();
         let id = [&[0], self.id.as_bytes()].concat();
         options.insert(DhcpOption::ClientIdentifier(id));
         match ask {
-            Ask::Select { address, server } => {
+            Ask::Select { address, server } | Ask::Decline { address, server } => {
                 options.insert(DhcpOption::RequestedIpAddress(address));
                 options.insert(DhcpOption::ServerIdentifier(server));
             }
@@ -98,10 +102,7 @@ impl Client {
             Ask::Discover | Ask::Extend { .. } => {}
         }
         let own_id = self.wishes.provide.iter().filter(|(option, _)| *option == 61);
-        if matches!(ask, Ask::Release { .. }) {
-            // What is released is named, not described.
-            provide(options, own_id);
-        } else {
+        if is_answered {
             options.insert(DhcpOption::MaxMessageSize(MESSAGE_BYTES_MAX));
             let wanted: Vec<OptionCode> =
                 self.wishes.request.iter().map(|option| OptionCode::from(*option)).collect();
@@ -109,6 +110,9 @@ impl Client {
                 options.insert(DhcpOption::ParameterRequestList(wanted));
             }
             provide(options, self.wishes.provide.iter());
+        } else {
+            // What is given back is named, not described.
+            provide(options, own_id);
         }
         options.insert(DhcpOption::MessageType(kind));
         let mut bytes = message.to_vec().ok()?;
@@ -199,6 +203,14 @@ mod tests {
                 true,
                 false,
             ),
+            (
+                Ask::Decline { address: ADDRESS, server: SERVER },
+                MessageType::Decline,
+                false,
+                true,
+                true,
+                false,
+            ),
         ] {
             let message = sent(&client, ask);
             let has = |code| message.opts().get(code).is_some();
@@ -207,7 +219,8 @@ mod tests {
             assert_eq!(has(OptionCode::RequestedIpAddress), wanted, "{ask:?}");
             assert_eq!(has(OptionCode::ServerIdentifier), has_server, "{ask:?}");
             assert_eq!(message.flags().broadcast(), is_broadcast, "{ask:?}");
-            assert_eq!(has(OptionCode::Hostname), kind != MessageType::Release, "{ask:?}");
+            let is_given_back = matches!(kind, MessageType::Release | MessageType::Decline);
+            assert_eq!(has(OptionCode::Hostname), !is_given_back, "{ask:?}");
             let id = DhcpOption::ClientIdentifier(b"\0cid/net/net1".to_vec());
             assert_eq!(message.opts().get(OptionCode::ClientIdentifier), Some(&id));
             assert_eq!((message.xid(), message.secs(), message.chaddr()), (7, 3, &client.mac[..]));

@@ -21,6 +21,7 @@ mod frame;
 mod held;
 mod machine;
 mod message;
+mod probe;
 mod release;
 mod renewer;
 mod room;

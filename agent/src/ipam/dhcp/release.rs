@@ -13,7 +13,7 @@ use super::message::Ask;
 use super::room::Dhcp;
 use crate::netlink::Netlink;
 use crate::plugin::Sandbox;
-use crate::sandbox::PacketSocket;
+use crate::sandbox::{PacketSocket, Packets};
 
 impl Dhcp {
     /// Gives a lease back, if the attachment has one: tells the server once, as nobody answers, and forgets it.
@@ -77,7 +77,7 @@ impl Dhcp {
             }
         }
         let index = Netlink::host_index(held.uplink.as_deref()?).ok().flatten()?;
-        PacketSocket::open(index).ok()
+        PacketSocket::open(index, Packets::Dhcp).ok()
     }
 
     /// Gives back what attachments of this network hold that are not in `valid` (container id, interface).
@@ -97,5 +97,7 @@ impl Dhcp {
 /// A socket on the interface that the lease is of, if it is there.
 pub(super) fn on_interface(held: &Held, sandbox: &Sandbox) -> Option<PacketSocket> {
     let link = sandbox.netlink.link_by_index(held.link).ok().flatten()?;
-    (link.mac == held.mac).then(|| PacketSocket::open_in(sandbox.netns.as_fd(), link.index).ok()).flatten()
+    (link.mac == held.mac)
+        .then(|| PacketSocket::open_in(sandbox.netns.as_fd(), link.index, Packets::Dhcp).ok())
+        .flatten()
 }

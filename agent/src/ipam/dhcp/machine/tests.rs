@@ -138,6 +138,17 @@ fn a_refusal_ends_the_lease_at_once_and_refusals_slow_the_search_down() {
 }
 
 #[test]
+fn an_address_that_is_taken_is_declined_and_the_search_waits() {
+    let mut rig = Rig::bound(800);
+    let declined = rig.machine.decline(rig.now_ms, &mut rig.dice);
+    assert_eq!(declined, Some(Ask::Decline { address: ADDRESS, server: SERVER }));
+    assert_eq!(rig.machine.decline(rig.now_ms, &mut rig.dice), None);
+    let from = rig.now_ms;
+    assert_eq!(rig.next(), to_all(Ask::Discover));
+    assert_eq!(rig.now_ms - from, DECLINED_WAIT_MS);
+}
+
+#[test]
 fn after_a_restart_the_address_is_confirmed_or_used_as_long_as_it_was_given() {
     let lease = Lease { terms: terms(ADDRESS.octets(), 800), since_ms: 0 };
     let mut rig = Rig::of(Machine::rebooting(lease.clone(), 5_000));
