@@ -151,3 +151,27 @@ fn c116_gc_works_when_all_namespaces_are_gone() {
         node.assert_clean(&[]);
     }
 }
+
+#[test]
+fn the_start_releases_addresses_of_an_earlier_boot_that_no_record_knows() {
+    let Some(mut node) = Node::start() else { return };
+    let [old, new] = ["old", "new"].map(|name| node.known_pod(name, ""));
+    succeeded(&node.add(&old, "eth0", &macvlan()));
+    let left = node.leases("lan").remove(0);
+    succeeded(&node.add(&new, "eth0", &macvlan()));
+    let held: Vec<String> = node.leases("lan").into_iter().filter(|address| *address != left).collect();
+    node.plexusd.kill().unwrap();
+    fs::remove_file(node.host.state_dir().join(format!("records/{}.json", old.container_id))).unwrap();
+    let dir = node.host.leases_dir().join("lan");
+    let stamp = b"an-earlier-boot default/old";
+    let outcome =
+        rustix::fs::setxattr(dir.join(&left), "user.plexus.lease", stamp, rustix::fs::XattrFlags::REPLACE);
+    if outcome == Err(rustix::io::Errno::NOTSUP) {
+        println!("SKIPPED: the file system of the lab keeps no extended attributes");
+        return;
+    }
+    assert_eq!(outcome, Ok(()), "it was stamped at the ADD");
+    fs::write(dir.join("10.1.0.200"), "of-the-reference\r\neth0").unwrap();
+    node.plexusd.restart().unwrap();
+    assert_eq!(node.leases("lan"), [vec!["10.1.0.200".into()], held].concat());
+}
