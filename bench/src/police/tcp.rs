@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use plexus_agent::lab::traffic::tcp::transfer;
 
 use super::arm::Arm;
-use super::rate::{LATENCY, TCP};
+use super::rate::{LATENCY, Rate, TCP};
 use crate::args::PoliceOptions;
 use crate::packets::echo;
 use crate::report::Figures;
@@ -39,7 +39,7 @@ pub(super) fn measure(
                 arm.limiter
                     .set(rate, Some(rate.tcp_burst_bits()))
                     .with_context(|| format!("arm {}", arm.name))?;
-                let percent = goodput_percent(arm, port, options.duration(), rate.bps)?;
+                let percent = goodput_percent(arm, port, options.duration(), rate)?;
                 arm.limiter.clear()?;
                 goodput.entry(format!("tcp_goodput.{}.{}", arm.name, rate.label)).or_default().push(percent);
                 progress.inc(1);
@@ -71,11 +71,13 @@ pub(super) fn measure(
     Ok(figures)
 }
 
-fn goodput_percent(arm: &Arm, port: u16, duration: Duration, bps: u64) -> Result<f64> {
+/// Without the burst, which is full at the start: a short transfer would look better than a long one.
+fn goodput_percent(arm: &Arm, port: u16, duration: Duration, rate: Rate) -> Result<f64> {
     let moved = transfer(&arm.from.netns, &arm.to.netns, arm.to.at(port), duration)
         .with_context(|| format!("TCP of arm {}", arm.name))?;
     #[expect(clippy::cast_precision_loss, reason = "bits of an hour are far below 2^53")]
-    let [bits, limit] = [moved.bytes * 8, bps].map(|count| count as f64);
+    let [bits, limit] =
+        [(moved.bytes * 8).saturating_sub(rate.tcp_burst_bits()), rate.bps].map(|count| count as f64);
     Ok(100.0 * bits / moved.elapsed.as_secs_f64() / limit)
 }
 
