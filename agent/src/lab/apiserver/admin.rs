@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::super::LabError;
 use super::certificates::Certificates;
-use super::objects::collection;
+use super::objects::{collection, let_texts_be_empty};
 use super::process::{ADMIN_TOKEN, ENDPOINT};
 
 /// How long something that must happen may take, in milliseconds.
@@ -140,8 +140,9 @@ impl Admin {
         let text =
             std::fs::read_to_string(&path).map_err(LabError::io(format!("read {}", path.display())))?;
         let options = serde_saphyr::options! { strict_booleans: true };
-        let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(&text, options)
+        let mut documents: Vec<Value> = serde_saphyr::from_multiple_with_options(&text, options)
             .map_err(|error| refused(&path.display().to_string(), &error))?;
+        documents.iter_mut().for_each(let_texts_be_empty);
         documents
             .iter()
             .filter(|object| !object.is_null())
