@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use plexus_cni::{CniError, Code};
 
-use crate::cluster::{self, ApiServer, Calls, Catalog, Writer};
+use crate::cluster::{self, ApiServer, Calls, Catalog, PoolStore, Writer};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::devices::Devices;
 use crate::install::conflist::State;
 use crate::instance::InstanceMetadata;
 use crate::ipam::dhcp::Dhcp;
+use crate::ipam::whereabouts;
 use crate::locks::Locks;
 use crate::metrics::Requests;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
@@ -36,6 +37,8 @@ pub struct Agent {
     pub catalog: Option<Arc<Catalog>>,
     /// The API server, if that is where `catalog` comes from.
     pub api: Option<Arc<ApiServer>>,
+    /// The cluster's pools of addresses, if there is an API server.
+    pub pools: Option<whereabouts::Cluster>,
     /// How often the API server was called.
     pub api_calls: Arc<Calls>,
     /// Devices of this node's pods.
@@ -87,9 +90,14 @@ impl Agent {
         let instance = InstanceMetadata::at(settings.instance_metadata.clone());
         let writer = api.clone().map(|api| api as Arc<dyn Writer>);
         let publisher = Publisher::new(settings.status, writer);
+        let pools = settings.cluster.as_ref().zip(api.clone()).map(|(cluster, api)| {
+            let (node, state_dir) = (cluster.node_name.clone(), &settings.state_dir);
+            whereabouts::Cluster::new(api as Arc<dyn PoolStore>, node, catalog.clone(), state_dir)
+        });
         Ok(Self {
             catalog,
             api,
+            pools,
             api_calls,
             publisher,
             boot_id,
@@ -128,12 +136,13 @@ impl Source {
             })?;
             return Ok(Self { catalog: Some(catalog), api: None });
         }
-        let Some(ClusterSettings { kubeconfig, node_name }) = settings.cluster.clone() else {
+        let Some(ClusterSettings { kubeconfig, node_name, whereabouts_namespace }) = settings.cluster.clone()
+        else {
             return Ok(Self::default());
         };
-        let api = cluster::start(kubeconfig, node_name, &catalog, calls).map_err(|error| {
-            CniError::new(Code::Io, "the cluster cannot be followed").because(format!("{error:#}"))
-        })?;
+        let api = cluster::start(kubeconfig, node_name, whereabouts_namespace, &catalog, calls).map_err(
+            |error| CniError::new(Code::Io, "the cluster cannot be followed").because(format!("{error:#}")),
+        )?;
         Ok(Self { catalog: Some(catalog), api: Some(api) })
     }
 }

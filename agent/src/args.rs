@@ -56,6 +56,9 @@ pub struct Run {
     /// Name of this node's Node object [default: $MULTUS_NODE_NAME, else the host's name].
     #[arg(long, env = "NODE_NAME")]
     node_name: Option<String>,
+    /// Namespace of whereabouts' objects: its own, where the original runs beside us.
+    #[arg(long, default_value = "kube-system", value_name = "NAMESPACE")]
+    whereabouts_namespace: String,
     /// Seconds that a pod which the cache lacks is waited for, before the API server is asked for it.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=60))]
     pod_wait_s: u16,
@@ -133,6 +136,7 @@ impl Run {
         Some(ClusterSettings {
             kubeconfig: self.kubeconfig.clone(),
             node_name: node_name(self.node_name.as_deref(), multus.as_deref(), &host.to_string_lossy()),
+            whereabouts_namespace: self.whereabouts_namespace.clone(),
         })
     }
 }

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
 use crate::delegate::NoShim;
+use crate::ipam::whereabouts;
 use crate::netlink::Netlink;
 use crate::{repair, spool};
 
@@ -31,9 +32,17 @@ pub fn start(agent: &Arc<Agent>) -> std::io::Result<()> {
     std::thread::Builder::new().name("reconciler".into()).spawn(look_forever).map(drop)
 }
 
+/// Gives addresses back that the API server did not take at DEL.
+fn release_pending(agent: &Agent) {
+    if let Some(pools) = &agent.pools {
+        whereabouts::retry_pending(pools, |container| agent.locks.container(container, Instant::now()).ok());
+    }
+}
+
 /// Serves the spool and releases containers whose namespace is gone for the second time; returns those of the first.
 fn look(agent: &Agent, host: &Netlink, suspects: &BTreeSet<String>) -> BTreeSet<String> {
     spool::replay(agent, host, &NoShim);
+    release_pending(agent);
     let mut gone = BTreeSet::new();
     for record in agent.records.all() {
         if !record.netns.as_ref().is_some_and(crate::record::NetnsId::is_gone) {

@@ -82,4 +82,6 @@ pub struct ClusterSettings {
     pub kubeconfig: Option<PathBuf>,
     /// Name of this node's Node object.
     pub node_name: String,
+    /// Namespace of the objects of whereabouts.
+    pub whereabouts_namespace: String,
 }

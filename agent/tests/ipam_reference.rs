@@ -76,6 +76,8 @@ impl Call<'_> {
             args: &CniArgs::parse(self.args).unwrap(),
             data_dirs: &data_dirs,
             boot_id: self.boot_id,
+            cluster: None,
+            deadline: std::time::Instant::now(),
         };
         work(Ipam::native(ipam["type"].as_str().unwrap()).unwrap(), &request)
     }

@@ -338,6 +338,7 @@ impl<'a> Chain<'a> {
             delegates: self.request.delegates,
             position,
             memory: &self.memory,
+            deadline: self.request.deadline,
             is_unclean: &self.is_unclean,
         }
     }

@@ -38,6 +38,9 @@ pub struct AgentConfig {
     /// Name of the node whose pods are served. Default: the host's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
+    /// Namespace of whereabouts' objects: its own, where the original runs beside plexusd. Default `kube-system`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whereabouts_namespace: Option<String>,
     /// How long a pod that is not known yet is waited for, in seconds, before the API server is asked. Default 5.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 60))]

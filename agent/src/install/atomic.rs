@@ -34,7 +34,7 @@ pub(super) fn publish(draft: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Replaces `path` by a file with this text.
-pub(super) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let draft = write_draft(path, &mut text.as_bytes(), mode)?;
     publish(&draft, path)
 }
@@ -60,7 +60,7 @@ pub(super) fn keep_aside(path: &Path, aside: &Path) -> io::Result<()> {
 }
 
 /// Removes a file; one that is gone is a success.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),

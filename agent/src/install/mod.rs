@@ -1,7 +1,7 @@
 //! What a node needs around plexusd: the shim in the runtime's plugin directory, and the runtime's network config.
 
 pub mod args;
-mod atomic;
+pub(crate) mod atomic;
 pub mod conflist;
 mod report;
 mod shim;

@@ -10,11 +10,14 @@ pub mod r#static;
 pub mod whereabouts;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use plexus_cni::args::CniArgs;
 use plexus_cni::json::{self, Object};
 use plexus_cni::result::{Dns, IpConfig, Route};
 use plexus_cni::{CniError, Code};
+
+pub use self::whereabouts::LiveSandbox;
 
 /// One question to an IPAM plugin.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,10 @@ pub struct IpamRequest<'a> {
     pub data_dirs: &'a [PathBuf],
     /// This boot of the node; `host-local` notes it with what it reserves.
     pub boot_id: &'a str,
+    /// The cluster's pools, where there is an API server.
+    pub cluster: Option<&'a whereabouts::Cluster>,
+    /// When the call must have ended.
+    pub deadline: Instant,
 }
 
 /// What an IPAM plugin hands out: no interfaces, and no `ips[].interface` (C153).
@@ -53,6 +60,8 @@ pub enum Ipam {
     HostLocal,
     /// Addresses that the config or the runtime names.
     Static,
+    /// Addresses from ranges of the whole cluster.
+    Whereabouts,
 }
 
 impl Ipam {
@@ -61,8 +70,20 @@ impl Ipam {
         match ipam_type {
             "host-local" => Some(Ipam::HostLocal),
             "static" => Some(Ipam::Static),
+            "whereabouts" => Some(Ipam::Whereabouts),
             _ => None,
         }
+    }
+
+    /// The built-in plugin that serves this section, unless it wants the binary or needs an API server that is not there.
+    pub fn chosen(section: &Object, has_cluster: bool) -> Option<Ipam> {
+        let native = Ipam::native(section.get("type")?.as_str()?)?;
+        let wants_exec = section.get("plexus").and_then(|own| own.get("exec")) == Some(&true.into());
+        let is_served = match native {
+            Ipam::Whereabouts => has_cluster && !wants_exec && !whereabouts::config::has_slices(section),
+            Ipam::HostLocal | Ipam::Static => true,
+        };
+        is_served.then_some(native)
     }
 
     /// Reads the whole config and the requested addresses, and touches nothing.
@@ -70,6 +91,7 @@ impl Ipam {
         match self {
             Ipam::HostLocal => host_local::validate(request),
             Ipam::Static => r#static::validate(request),
+            Ipam::Whereabouts => whereabouts::validate(request),
         }
         .map_err(|error| self.name_the_network(request, error))
     }
@@ -80,6 +102,7 @@ impl Ipam {
         match self {
             Ipam::HostLocal => host_local::add(request),
             Ipam::Static => r#static::add(request),
+            Ipam::Whereabouts => whereabouts::add(request),
         }
         .map_err(|error| self.name_the_network(request, error))
     }
@@ -89,6 +112,7 @@ impl Ipam {
         match self {
             Ipam::HostLocal => host_local::del(request),
             Ipam::Static => Ok(()),
+            Ipam::Whereabouts => whereabouts::del(request),
         }
         .map_err(|error| self.name_the_network(request, error))
     }
@@ -98,6 +122,7 @@ impl Ipam {
         match self {
             Ipam::HostLocal => host_local::check(request),
             Ipam::Static => r#static::check(request),
+            Ipam::Whereabouts => whereabouts::check(request),
         }
         .map_err(|error| self.name_the_network(request, error))
     }
@@ -107,6 +132,7 @@ impl Ipam {
         match self {
             Ipam::HostLocal => host_local::status(request),
             Ipam::Static => Ok(()),
+            Ipam::Whereabouts => whereabouts::status(request),
         }
         .map_err(|error| self.name_the_network(request, error))
     }
@@ -114,10 +140,17 @@ impl Ipam {
     /// Releases every reservation of this network whose (container id, interface) is not in `valid` (C157).
     ///
     /// The caller keeps ADDs of this network away meanwhile, or lists the attachments under way as valid (C119).
-    pub fn gc(self, request: &IpamRequest, valid: &[(String, String)]) -> Result<(), CniError> {
+    /// `live` are all containers that are attached on this node, to whatever network.
+    pub fn gc(
+        self,
+        request: &IpamRequest,
+        valid: &[(String, String)],
+        live: &[LiveSandbox],
+    ) -> Result<(), CniError> {
         match self {
             Ipam::HostLocal => host_local::gc(request, valid),
             Ipam::Static => Ok(()),
+            Ipam::Whereabouts => whereabouts::gc(request, valid, live),
         }
         .map_err(|error| self.name_the_network(request, error))
     }
@@ -126,6 +159,7 @@ impl Ipam {
         let plugin = match self {
             Ipam::HostLocal => "host-local",
             Ipam::Static => "static",
+            Ipam::Whereabouts => "whereabouts",
         };
         error.within(format!("network {:?}: {plugin}", request.network))
     }
@@ -137,6 +171,14 @@ impl<'a> IpamRequest<'a> {
         json::object(self.config, "ipam", "network config")?
             .ok_or_else(|| CniError::new(Code::InvalidConfig, "key \"ipam\" is missing"))
     }
+
+    /// The cluster, which `whereabouts` cannot do without.
+    fn cluster(&self) -> Result<&'a whereabouts::Cluster, CniError> {
+        self.cluster.ok_or_else(|| {
+            CniError::new(Code::Internal, "there is no API server to allocate addresses from")
+                .because("whereabouts needs plexusd to follow a cluster: see --kubeconfig")
+        })
+    }
 }
 
 /// The routes of an IPAM section, as configured.
@@ -146,4 +188,29 @@ fn routes(items: &[serde_json::Value]) -> Result<Vec<Route>, CniError> {
             .map_err(|error| CniError { code: Code::InvalidConfig, ..error })
     };
     items.iter().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+mod testing {
+    use std::time::{Duration, Instant};
+
+    use plexus_cni::args::CniArgs;
+    use plexus_cni::json::Object;
+
+    use super::IpamRequest;
+
+    /// Network `n`, container `c`, interface `net1`; without directories and without a cluster.
+    pub(super) fn request<'a>(config: &'a Object, args: &'a CniArgs) -> IpamRequest<'a> {
+        IpamRequest {
+            network: "n",
+            container_id: "c",
+            ifname: "net1",
+            config,
+            args,
+            data_dirs: &[],
+            boot_id: "",
+            cluster: None,
+            deadline: Instant::now() + Duration::from_mins(1),
+        }
+    }
 }

@@ -137,15 +137,7 @@ mod tests {
 
     fn ask(config: &Value, args: &str) -> Result<IpamResult, CniError> {
         let args = CniArgs::parse(args).unwrap();
-        Ipam::Static.add(&IpamRequest {
-            network: "n",
-            container_id: "c",
-            ifname: "net1",
-            config: config.as_object().unwrap(),
-            args: &args,
-            data_dirs: &[],
-            boot_id: "",
-        })
+        Ipam::Static.add(&crate::ipam::testing::request(config.as_object().unwrap(), &args))
     }
 
     fn texts(result: &IpamResult) -> Vec<String> {
@@ -195,15 +187,7 @@ mod tests {
         let args = CniArgs::default();
         let mut verdict = |previous: Value| {
             config["prevResult"] = previous;
-            let request = IpamRequest {
-                network: "n",
-                container_id: "c",
-                ifname: "net1",
-                config: config.as_object().unwrap(),
-                args: &args,
-                data_dirs: &[],
-                boot_id: "",
-            };
+            let request = crate::ipam::testing::request(config.as_object().unwrap(), &args);
             Ipam::Static.check(&request).map_err(|error| error.code)
         };
         assert_eq!(verdict(Value::Null), Err(Code::InvalidConfig));

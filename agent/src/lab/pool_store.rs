@@ -224,15 +224,15 @@ impl PoolStore for MemoryPools {
             if found.resource_version != pool.resource_version {
                 return Err(CONFLICT);
             }
-            let mut changed = found.allocations.clone();
+            let mut allocations = found.allocations.clone();
             for PoolChange { offset, to } in changes {
                 match to {
-                    Some(allocation) => drop(changed.insert(*offset, allocation.clone())),
+                    Some(allocation) => drop(allocations.insert(*offset, allocation.clone())),
                     // A JSON patch that removes what is not there is refused as a whole.
-                    None => drop(changed.remove(offset).ok_or(CONFLICT)?),
+                    None => drop(allocations.remove(offset).ok_or(CONFLICT)?),
                 }
             }
-            found.allocations = changed;
+            found.allocations = allocations;
             found.resource_version = version;
             Ok(found.clone())
         })

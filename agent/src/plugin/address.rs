@@ -10,8 +10,18 @@ use super::PluginCall;
 use super::call::format_mac;
 use crate::delegate::{ExecCall, is_without_effect, result_of};
 use crate::ipam::dhcp::Wishes;
-use crate::ipam::{Ipam, IpamRequest, IpamResult};
+use crate::ipam::{Ipam, IpamRequest, IpamResult, LiveSandbox};
 use crate::netlink::Link;
+
+/// Who gives the addresses.
+enum Choice {
+    /// There is no IPAM.
+    Nobody,
+    /// A plugin of ours.
+    BuiltIn(Ipam),
+    /// A binary.
+    Executed,
+}
 
 impl PluginCall<'_> {
     pub(super) fn ipam_request(&self) -> IpamRequest<'_> {
@@ -23,7 +33,29 @@ impl PluginCall<'_> {
             args: self.args,
             data_dirs: &self.agent.settings.ipam_data_dirs,
             boot_id: &self.agent.boot_id,
+            cluster: self.agent.pools.as_ref(),
+            deadline: self.deadline,
         }
+    }
+
+    /// Who does IPAM, where it is not leased.
+    fn ipam(&self) -> Choice {
+        if self.config.ipam_type().is_none() {
+            return Choice::Nobody;
+        }
+        let chosen = self.config.ipam().and_then(|section| Ipam::chosen(section, self.agent.pools.is_some()));
+        chosen.map_or(Choice::Executed, Choice::BuiltIn)
+    }
+
+    /// All containers that are attached on this node.
+    fn live_sandboxes(&self) -> Vec<LiveSandbox> {
+        let records = self.agent.records.all();
+        let of_record = |record: &crate::record::Record| {
+            let pod = record.pod.as_ref()?;
+            let podref = format!("{}/{}", pod.namespace, pod.name);
+            Some(LiveSandbox { container_id: record.container_id.clone(), podref })
+        };
+        records.iter().filter_map(|record| of_record(record)).collect()
     }
 
     /// Whether the network's version has what came with `since`.
@@ -49,8 +81,8 @@ impl PluginCall<'_> {
         if self.leases_natively() {
             return Wishes::of(&self.ipam_request()).map(drop);
         }
-        match self.config.ipam_type().map(Ipam::native) {
-            Some(Some(ipam)) => ipam.validate(&self.ipam_request()),
+        match self.ipam() {
+            Choice::BuiltIn(ipam) => ipam.validate(&self.ipam_request()),
             _ => Ok(()),
         }
     }
@@ -61,10 +93,10 @@ impl PluginCall<'_> {
         if self.leases() {
             return Ok(IpamResult::default());
         }
-        match self.config.ipam_type().map(Ipam::native) {
-            None => Ok(IpamResult { ips: Vec::new(), routes: Vec::new(), dns: Dns::default() }),
-            Some(Some(ipam)) => ipam.add(&self.ipam_request()),
-            Some(None) => self.foreign_ipam_add(),
+        match self.ipam() {
+            Choice::Nobody => Ok(IpamResult { ips: Vec::new(), routes: Vec::new(), dns: Dns::default() }),
+            Choice::BuiltIn(ipam) => ipam.add(&self.ipam_request()),
+            Choice::Executed => self.foreign_ipam_add(),
         }
     }
 
@@ -89,10 +121,10 @@ impl PluginCall<'_> {
         if self.leases() {
             return self.lease_del();
         }
-        match self.config.ipam_type().map(Ipam::native) {
-            None => Ok(()),
-            Some(Some(ipam)) => ipam.del(&self.ipam_request()),
-            Some(None) => self.ipam_exec("DEL").map(drop),
+        match self.ipam() {
+            Choice::Nobody => Ok(()),
+            Choice::BuiltIn(ipam) => ipam.del(&self.ipam_request()),
+            Choice::Executed => self.ipam_exec("DEL").map(drop),
         }
     }
 
@@ -100,11 +132,11 @@ impl PluginCall<'_> {
         if self.leases_natively() {
             return self.agent.dhcp.check(&self.lease_key(), self.prev_result);
         }
-        match self.config.ipam_type().map(Ipam::native) {
-            None => Ok(()),
-            Some(Some(ipam)) => ipam.check(&self.ipam_request()),
-            Some(None) if !self.speaks(Version::V0_4_0) => Ok(()),
-            Some(None) => self.ipam_exec("CHECK").map(drop),
+        match self.ipam() {
+            Choice::Nobody => Ok(()),
+            Choice::BuiltIn(ipam) => ipam.check(&self.ipam_request()),
+            Choice::Executed if !self.speaks(Version::V0_4_0) => Ok(()),
+            Choice::Executed => self.ipam_exec("CHECK").map(drop),
         }
     }
 
@@ -112,11 +144,11 @@ impl PluginCall<'_> {
         if self.leases_natively() {
             return Ok(());
         }
-        match self.config.ipam_type().map(Ipam::native) {
-            None => Ok(()),
-            Some(Some(ipam)) => ipam.status(&self.ipam_request()),
-            Some(None) if !self.speaks(Version::V1_1_0) => Ok(()),
-            Some(None) => self.ipam_exec("STATUS").map(drop),
+        match self.ipam() {
+            Choice::Nobody => Ok(()),
+            Choice::BuiltIn(ipam) => ipam.status(&self.ipam_request()),
+            Choice::Executed if !self.speaks(Version::V1_1_0) => Ok(()),
+            Choice::Executed => self.ipam_exec("STATUS").map(drop),
         }
     }
 
@@ -124,11 +156,11 @@ impl PluginCall<'_> {
         if self.leases_natively() {
             return self.agent.dhcp.gc(self.network, valid);
         }
-        match self.config.ipam_type().map(Ipam::native) {
-            None => Ok(()),
-            Some(Some(ipam)) => ipam.gc(&self.ipam_request(), valid),
-            Some(None) if !self.speaks(Version::V1_1_0) => Ok(()),
-            Some(None) => self.ipam_exec("GC").map(drop),
+        match self.ipam() {
+            Choice::Nobody => Ok(()),
+            Choice::BuiltIn(ipam) => ipam.gc(&self.ipam_request(), valid, &self.live_sandboxes()),
+            Choice::Executed if !self.speaks(Version::V1_1_0) => Ok(()),
+            Choice::Executed => self.ipam_exec("GC").map(drop),
         }
     }
 

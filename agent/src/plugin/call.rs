@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use plexus_abi::PORT_IFINDEX_BASE;
 use plexus_cni::args::CniArgs;
@@ -50,6 +51,8 @@ pub struct PluginCall<'a> {
     pub position: usize,
     /// What the chain's plugins wrote down of what they found.
     pub memory: &'a Memory<'a>,
+    /// When the call must have ended.
+    pub deadline: Instant,
     /// Set when something could not be undone: the record then stays, for the DEL that follows.
     pub is_unclean: &'a Cell<bool>,
 }

@@ -1,6 +1,7 @@
 //! What the built-in plugins say of a config without a node.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use plexus_cni::args::CniArgs;
 use plexus_cni::config::PluginConfig;
@@ -48,6 +49,8 @@ impl Plugins for Builtin {
             args: &args,
             data_dirs: &self.ipam_data_dirs,
             boot_id: "",
+            cluster: None,
+            deadline: Instant::now(),
         };
         if plugin.ipam_type() == Some(DHCP) {
             return Wishes::of(&request).map(drop);

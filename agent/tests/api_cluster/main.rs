@@ -16,3 +16,4 @@ mod refusal;
 mod scale;
 mod source;
 mod status;
+mod whereabouts;

@@ -20,9 +20,10 @@ pub struct Manifest {
     pub text: String,
 }
 
-/// Every file of `deploy/manifests`: the CRD, the service account's rights, and one complete set for each flavour.
+/// Every file of `deploy/manifests`: the CRD, those of whereabouts, the service account's rights, and one complete set for
+/// each flavour.
 ///
-/// The CRD stands in a file of its own, so that nobody takes an existing one away with the rest.
+/// CRDs stand in files of their own, so that nobody takes existing ones away with the rest.
 pub fn manifests(helm: &Helm) -> Result<Vec<Manifest>> {
     let mut crd = HEADER.to_owned();
     for path in yaml_files(&chart_dir().join("crds")).context("cannot list the chart's crds")? {
@@ -30,9 +31,12 @@ pub fn manifests(helm: &Helm) -> Result<Vec<Manifest>> {
     }
     let rights = ["--show-only", "templates/serviceaccount.yaml", "--show-only", "templates/rbac.yaml"]
         .map(OsStr::new);
+    let pools = ["--show-only", "templates/whereabouts-crds.yaml", "--set", "whereabouts.installCrds=true"]
+        .map(OsStr::new);
     let mut manifests = vec![
         Manifest { name: "crd.yaml".into(), text: crd },
         Manifest { name: "rbac.yaml".into(), text: rendered(helm, &rights)? },
+        Manifest { name: "whereabouts-crds.yaml".into(), text: rendered(helm, &pools)? },
     ];
     for path in flavours().context("cannot list the chart's flavours")? {
         let name = match path.file_stem().and_then(OsStr::to_str) {

@@ -22,6 +22,7 @@ pub struct ApiServer {
     pub(super) runtime: Handle,
     pub(super) session: Arc<Session>,
     pub(super) node_name: String,
+    pub(super) whereabouts_namespace: String,
 }
 
 impl ApiServer {

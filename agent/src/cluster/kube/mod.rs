@@ -9,6 +9,8 @@ mod claims;
 mod client;
 mod error;
 mod kind;
+mod leases;
+mod pools;
 mod session;
 mod watch;
 mod write;
@@ -37,15 +39,18 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 pub fn start(
     kubeconfig: Option<PathBuf>,
     node_name: String,
+    whereabouts_namespace: String,
     catalog: &Arc<Catalog>,
     calls: &Arc<Calls>,
 ) -> anyhow::Result<Arc<ApiServer>> {
-    start_with(Box::new(move || Box::pin(client::connect(kubeconfig.clone()))), node_name, catalog, calls)
+    let connect: Connect = Box::new(move || Box::pin(client::connect(kubeconfig.clone())));
+    start_with(connect, node_name, whereabouts_namespace, catalog, calls)
 }
 
 fn start_with(
     connect: Connect,
     node_name: String,
+    whereabouts_namespace: String,
     catalog: &Arc<Catalog>,
     calls: &Arc<Calls>,
 ) -> anyhow::Result<Arc<ApiServer>> {
@@ -61,7 +66,8 @@ fn start_with(
             Ok(opened) => opened,
             Err(error) => return started.send(Err(error)).unwrap_or_default(),
         };
-        let api = ApiServer { runtime: Handle::clone(runtime.handle()), session, node_name };
+        let api =
+            ApiServer { runtime: Handle::clone(runtime.handle()), session, node_name, whereabouts_namespace };
         let api = Arc::new(api);
         runtime.block_on(async {
             follow(&api, &fed);

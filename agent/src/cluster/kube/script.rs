@@ -45,7 +45,7 @@ impl Stage {
         let (catalog, calls) = (Arc::new(Catalog::default()), Arc::new(Calls::default()));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let connect = connect(Arc::new(script), Arc::clone(&asked));
-        let api = start_with(connect, "node-1".into(), &catalog, &calls).unwrap();
+        let api = start_with(connect, "node-1".into(), "wb".into(), &catalog, &calls).unwrap();
         Self { catalog, api, calls, asked }
     }
 

@@ -20,7 +20,7 @@ use super::session::Target;
 use crate::cluster::{PodEvent, PodKey, Writer};
 
 /// Who writes, in managedFields and in events.
-const MANAGER: &str = "plexus";
+pub(super) const MANAGER: &str = "plexus";
 
 /// A request, or why none could be made.
 type Made = Result<HttpRequest<Vec<u8>>, kube::core::request::Error>;

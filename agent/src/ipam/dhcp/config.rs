@@ -140,15 +140,8 @@ mod tests {
 
     fn wishes(section: &Value, args: &str) -> Result<Wishes, CniError> {
         let config = json!({"ipam": section});
-        Wishes::of(&IpamRequest {
-            network: "n",
-            container_id: "c",
-            ifname: "net1",
-            config: config.as_object().unwrap(),
-            args: &CniArgs::parse(args).unwrap(),
-            data_dirs: &[],
-            boot_id: "",
-        })
+        let args = CniArgs::parse(args).unwrap();
+        Wishes::of(&crate::ipam::testing::request(config.as_object().unwrap(), &args))
     }
 
     #[test]

@@ -25,8 +25,17 @@ pub struct PoolUse {
 /// only, without the lock.
 pub fn pools(network: &str, config: &Object, data_dirs: &[PathBuf]) -> Result<Vec<PoolUse>, CniError> {
     let args = CniArgs::parse("")?;
-    let request =
-        IpamRequest { network, container_id: "", ifname: "", config, args: &args, data_dirs, boot_id: "" };
+    let request = IpamRequest {
+        network,
+        container_id: "",
+        ifname: "",
+        config,
+        args: &args,
+        data_dirs,
+        boot_id: "",
+        cluster: None,
+        deadline: std::time::Instant::now(),
+    };
     let sets = Config::of(&request)?.sets;
     let reserved = match Store::look(&request.place()?, network)? {
         Some(store) => store.reservations()?,

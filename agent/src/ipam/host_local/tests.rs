@@ -41,6 +41,8 @@ impl Bench {
             args: &args,
             data_dirs: &self.allowed,
             boot_id: self.boot_id,
+            cluster: None,
+            deadline: std::time::Instant::now(),
         })
     }
 
@@ -253,7 +255,7 @@ fn c109_c110_c157_gc_keeps_exactly_the_listed_attachments() {
     let gc = |valid: &[(&str, &str)]| {
         let valid: Vec<_> =
             valid.iter().map(|(id, ifname)| ((*id).to_owned(), (*ifname).to_owned())).collect();
-        bench.with(&config, ("", ""), |request| Ipam::HostLocal.gc(request, &valid)).unwrap();
+        bench.with(&config, ("", ""), |request| Ipam::HostLocal.gc(request, &valid, &[])).unwrap();
     };
     gc(&[("a", "net1"), ("x", "net1")]);
     assert_eq!(bench.held(), ["10.0.0.2", "10.0.0.8"]);
@@ -319,7 +321,7 @@ fn gc_leaves_what_others_hold_for_a_container_that_lives() {
     fs::write(bench.dir().join("10.0.0.8"), "a\r\nnet3").unwrap();
     fs::write(bench.dir().join("10.0.0.9"), "z\r\nnet3").unwrap();
     let valid = [("a".to_owned(), "net1".to_owned())];
-    bench.with(&config, ("", ""), |request| Ipam::HostLocal.gc(request, &valid)).unwrap();
+    bench.with(&config, ("", ""), |request| Ipam::HostLocal.gc(request, &valid, &[])).unwrap();
     assert_eq!(bench.held(), ["10.0.0.2", "10.0.0.8"]);
 }
 
@@ -465,7 +467,7 @@ proptest! {
                 }
                 Step::Gc(valid) => {
                     let list: Vec<_> = valid.iter().map(|who| (format!("c{who}"), "net1".to_owned())).collect();
-                    bench.with(&plain, ("", ""), |request| Ipam::HostLocal.gc(request, &list)).unwrap();
+                    bench.with(&plain, ("", ""), |request| Ipam::HostLocal.gc(request, &list, &[])).unwrap();
                     model.retain(|who, _| valid.contains(who));
                 }
             }

@@ -61,7 +61,7 @@ pub struct KubeApi {
 }
 
 impl KubeApi {
-    /// Starts both programs in the calling thread's host and waits until they serve. Then there are the CRD, the roles of
+    /// Starts both programs in the calling thread's host and waits until they serve. Then there are the CRDs, the roles of
     /// deploy/manifests, the namespace `kube-system`, and a kubeconfig for plexusd.
     pub fn start(host: &Host, assets: &Path) -> Result<Self, LabError> {
         let dir = host.dir().join("kube");
@@ -80,10 +80,16 @@ impl KubeApi {
             .create(&default)
             .or_else(|error| api.admin.get("/api/v1/namespaces", "default").map_err(|_| error))?;
         api.admin.apply_file("crd.yaml")?;
+        api.admin.apply_file("whereabouts-crds.yaml")?;
         api.admin.apply_file("rbac.yaml")?;
         api.admin.wait_for("the resource of networks", || {
             api.admin.get("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions", "").map(drop)
         })?;
+        for resource in ["ippools", "overlappingrangeipreservations", "nodeslicepools"] {
+            api.admin.wait_for(resource, || {
+                api.admin.get(&format!("/apis/whereabouts.cni.cncf.io/v1alpha1/{resource}"), "").map(drop)
+            })?;
+        }
         api.rotate_token()?;
         certificates.write_kubeconfig(&api.kubeconfig(), &api.token_file())?;
         Ok(api)

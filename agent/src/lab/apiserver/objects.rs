@@ -15,7 +15,10 @@ pub(super) fn collection(object: &Value) -> Result<String, LabError> {
         "CustomResourceDefinition" => "customresourcedefinitions",
         "Namespace" => "namespaces",
         "NetworkAttachmentDefinition" => "network-attachment-definitions",
+        "IPPool" => "ippools",
         "Pod" => "pods",
+        "Role" => "roles",
+        "RoleBinding" => "rolebindings",
         "ServiceAccount" => "serviceaccounts",
         _ => {
             return Err(LabError::Unexpected {
@@ -26,7 +29,10 @@ pub(super) fn collection(object: &Value) -> Result<String, LabError> {
         }
     };
     let root = if version.contains('/') { "/apis" } else { "/api" };
-    let namespaced = matches!(kind, "NetworkAttachmentDefinition" | "Pod" | "ServiceAccount");
+    let namespaced = matches!(
+        kind,
+        "IPPool" | "NetworkAttachmentDefinition" | "Pod" | "Role" | "RoleBinding" | "ServiceAccount"
+    );
     let namespace = match object["metadata"]["namespace"].as_str() {
         Some(namespace) if namespaced => format!("/namespaces/{namespace}"),
         None if namespaced => "/namespaces/default".into(),

@@ -38,7 +38,7 @@ fn plexusd_accepts_the_arguments_of_every_option() {
         &["multusDaemonConfig.configMapName=multus-daemon-config"],
         &["cni.primary=10-x.conflist", "cni.onExit=remove", "cni.extraBinDirs={/usr/lib/cni,/opt/x}"],
         &["metrics.address=[::]"],
-        &["portsMax=65536", "workers=1"],
+        &["portsMax=65536", "workers=1", "whereabouts.namespace=network"],
         &["metrics.enabled=false", "devices.enabled=false"],
         &["install.names={plexus,multus,multus-shim}", "install.replace=true"],
         &["cni.primaryDir=/run/multus/cni/net.d", "cni.readinessIndicatorFile=/run/flannel/subnet.env"],

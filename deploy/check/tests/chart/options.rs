@@ -33,6 +33,7 @@ fn every_option_renders_objects_that_follow_their_schema() {
             "image.pullSecrets[0].name=s",
         ],
         &["log.level=debug", "workers=4"],
+        &["whereabouts.installCrds=true", "whereabouts.namespace=network"],
         &["metrics.dashboard.enabled=true"],
         &["cni.primaryDir=/run/a", "cni.readinessIndicatorFile=/run/a/ready"],
         &["cni.readinessIndicatorFile=/run/flannel/subnet.env"],

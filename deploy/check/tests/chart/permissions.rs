@@ -7,15 +7,29 @@ use serde_json::Value;
 
 use crate::support::{committed, container, daemon_sets, pod_spec, texts};
 
-/// Group, resource and verbs; all that plexusd may ask of the API server.
-const RIGHTS: [(&str, &str, &[&str]); 6] = [
+/// Group, resource and verbs; all that plexusd may ask of the API server in every namespace.
+const RIGHTS: [(&str, &str, &[&str]); 7] = [
     ("", "events", &["create", "patch"]),
+    ("", "nodes", &["get"]),
     ("", "pods", &["get", "list", "watch"]),
     ("", "pods/status", &["patch"]),
     ("k8s.cni.cncf.io", "network-attachment-definitions", &["get", "list", "watch"]),
     ("resource.k8s.io", "resourceclaims", &["get", "list"]),
     ("resource.k8s.io", "resourceslices", &["get", "list"]),
 ];
+
+/// As [`RIGHTS`], in the namespace of whereabouts' objects alone.
+const POOL_RIGHTS: [(&str, &str, &[&str]); 4] = [
+    ("coordination.k8s.io", "leases", &["get", "create", "update"]),
+    ("whereabouts.cni.cncf.io", "ippools", &["get", "list", "create", "patch"]),
+    ("whereabouts.cni.cncf.io", "nodeslicepools", &["get", "list", "create", "patch"]),
+    ("whereabouts.cni.cncf.io", "overlappingrangeipreservations", &["get", "list", "create", "delete"]),
+];
+
+fn expected(rights: &[(&str, &str, &[&str])]) -> BTreeSet<(String, String, Vec<String>)> {
+    let owned = |verbs: &[&str]| verbs.iter().map(|&verb| verb.to_owned()).collect();
+    rights.iter().map(|(group, of, verbs)| ((*group).to_owned(), (*of).to_owned(), owned(verbs))).collect()
+}
 
 fn rights(role: &Value) -> BTreeSet<(String, String, Vec<String>)> {
     let mut rights = BTreeSet::new();
@@ -34,32 +48,46 @@ fn rights(role: &Value) -> BTreeSet<(String, String, Vec<String>)> {
 
 #[test]
 fn the_role_grants_exactly_what_plexusd_asks_for() {
-    let expected: BTreeSet<_> = RIGHTS
-        .iter()
-        .map(|(group, resource, verbs)| {
-            ((*group).to_owned(), (*resource).to_owned(), verbs.iter().map(|&verb| verb.to_owned()).collect())
-        })
-        .collect();
-    let mut roles = 0;
-    for (name, _, objects) in committed() {
-        for role in objects.iter().filter(|object| kind(object) == "ClusterRole") {
-            assert_eq!(rights(role), expected, "{name}");
-            roles += 1;
+    for (kind_of_role, rights_of_role) in
+        [("ClusterRole", expected(&RIGHTS)), ("Role", expected(&POOL_RIGHTS))]
+    {
+        let mut roles = 0;
+        for (name, _, objects) in committed() {
+            for role in objects.iter().filter(|object| kind(object) == kind_of_role) {
+                assert_eq!(rights(role), rights_of_role, "{name}");
+                roles += 1;
+            }
         }
+        assert_eq!(roles, daemon_sets().len() + 1);
     }
-    assert_eq!(roles, daemon_sets().len() + 1);
+}
+
+#[test]
+fn the_pools_rights_are_given_where_plexusd_looks_for_them() {
+    for (name, _, objects) in committed() {
+        let Some(set) = objects.iter().find(|object| kind(object) == "DaemonSet") else { continue };
+        let namespace = if name == "plexus-openshift.yaml" { "openshift-multus" } else { "kube-system" };
+        for of in ["Role", "RoleBinding"] {
+            let object = objects.iter().find(|object| kind(object) == of).unwrap();
+            assert_eq!(object["metadata"]["namespace"], namespace, "{name}: {of}");
+        }
+        let flag = format!("--whereabouts-namespace={namespace}");
+        assert!(texts(&container(set, "plexusd")["args"]).contains(&flag.as_str()), "{name}");
+    }
 }
 
 #[test]
 fn the_binding_gives_the_role_to_the_account_of_the_pods_alone() {
     for (name, _, objects) in committed() {
         let Some(set) = objects.iter().find(|object| kind(object) == "DaemonSet") else { continue };
-        let binding = objects.iter().find(|object| kind(object) == "ClusterRoleBinding").unwrap();
         let account = objects.iter().find(|object| kind(object) == "ServiceAccount").unwrap();
-        let subjects = binding["subjects"].as_array().unwrap();
-        assert_eq!(subjects.len(), 1, "{name}");
-        assert_eq!(subjects[0]["name"], account["metadata"]["name"]);
-        assert_eq!(subjects[0]["namespace"], account["metadata"]["namespace"]);
+        for of in ["ClusterRoleBinding", "RoleBinding"] {
+            let binding = objects.iter().find(|object| kind(object) == of).unwrap();
+            let subjects = binding["subjects"].as_array().unwrap();
+            assert_eq!(subjects.len(), 1, "{name}");
+            assert_eq!(subjects[0]["name"], account["metadata"]["name"]);
+            assert_eq!(subjects[0]["namespace"], account["metadata"]["namespace"]);
+        }
         assert_eq!(pod_spec(set)["serviceAccountName"], account["metadata"]["name"]);
         assert_eq!(set["metadata"]["namespace"], account["metadata"]["namespace"]);
     }

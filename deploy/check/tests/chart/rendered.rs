@@ -16,7 +16,7 @@ fn helm_lint_finds_nothing() {
 fn the_committed_manifests_are_what_the_chart_renders_to() {
     let Some(helm) = helm() else { return };
     let manifests = render::manifests(&helm).unwrap();
-    assert_eq!(manifests.len(), flavours().unwrap().len() + 2);
+    assert_eq!(manifests.len(), flavours().unwrap().len() + 3);
     for manifest in &manifests {
         let path = manifests_dir().join(&manifest.name);
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
@@ -52,9 +52,20 @@ fn every_flavour_is_complete_but_for_the_crd() {
         let kinds: Vec<_> = objects.iter().map(kind).collect();
         match name.as_str() {
             "crd.yaml" => assert_eq!(kinds, ["CustomResourceDefinition"]),
-            "rbac.yaml" => assert_eq!(kinds, ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"]),
+            "whereabouts-crds.yaml" => assert_eq!(kinds, ["CustomResourceDefinition"; 3]),
+            "rbac.yaml" => assert_eq!(
+                kinds,
+                ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]
+            ),
             _ => {
-                let expected = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "DaemonSet"];
+                let expected = [
+                    "ServiceAccount",
+                    "ClusterRole",
+                    "ClusterRoleBinding",
+                    "Role",
+                    "RoleBinding",
+                    "DaemonSet",
+                ];
                 assert!(expected.iter().all(|kind| kinds.contains(kind)), "{name} has {kinds:?}");
                 assert!(!kinds.contains(&"CustomResourceDefinition"), "{name} would take the CRD away");
             }

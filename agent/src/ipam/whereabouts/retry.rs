@@ -1,0 +1,38 @@
+//! Releases that were kept are made as soon as the API server takes them.
+
+use std::time::{Duration, Instant};
+
+use super::cluster::Cluster;
+use super::release;
+
+/// Most releases of one round; the rest waits for the next.
+const ROUND_MAX: usize = 1024;
+/// How long one release may take.
+const RELEASE_MAX: Duration = Duration::from_secs(10);
+
+/// Makes kept releases; the first that fails ends the round. `is_free` takes the lock of a container and says whether
+/// nobody works on it: an ADD of the same interface must not lose its address to an earlier one's release.
+pub fn pending<Lock>(cluster: &Cluster, lock: impl Fn(&str) -> Option<Lock>) {
+    for release in cluster.pending.all(ROUND_MAX) {
+        let Some(_ours) = lock(&release.container_id) else { continue };
+        // Read again under the lock: somebody may have made it.
+        let is_still_there = |all: Vec<_>| all.contains(&release);
+        if !cluster.pending.of(&release.container_id, &release.ifname).is_ok_and(is_still_there) {
+            continue;
+        }
+        let outcome = release::now(cluster, &release, Instant::now() + RELEASE_MAX);
+        cluster.note(&outcome);
+        let (network, container) = (&release.network, &release.container_id);
+        match outcome {
+            Ok(()) => match cluster.pending.done(&release) {
+                Ok(()) => tracing::info!(network, container, "addresses that were kept are released"),
+                Err(error) => tracing::error!(network, container, %error, "a release that was made is kept"),
+            },
+            Err(error) if error.kind.is_passing() => {
+                tracing::warn!(network, container, %error, "addresses are still not released");
+                return;
+            }
+            Err(error) => tracing::error!(network, container, %error, "addresses cannot be released"),
+        }
+    }
+}
