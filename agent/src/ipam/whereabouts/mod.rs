@@ -23,6 +23,7 @@ mod release;
 mod reservation;
 mod retry;
 pub mod shared;
+pub mod slices;
 mod status;
 pub mod wish;
 
