@@ -28,9 +28,9 @@ pub fn ping(netns: &NetNs, target: IpAddr, count: u32) -> Result<Echoes, LabErro
     ping_with(netns, &[], target, count)
 }
 
-/// [`ping`] that leaves by the interface `ifname`.
-pub fn ping_from(netns: &NetNs, ifname: &str, target: IpAddr, count: u32) -> Result<Echoes, LabError> {
-    ping_with(netns, &["-I", ifname], target, count)
+/// [`ping`] that leaves by `source`, an interface or an address of one.
+pub fn ping_from(netns: &NetNs, source: &str, target: IpAddr, count: u32) -> Result<Echoes, LabError> {
+    ping_with(netns, &["-I", source], target, count)
 }
 
 fn ping_with(netns: &NetNs, options: &[&str], target: IpAddr, count: u32) -> Result<Echoes, LabError> {

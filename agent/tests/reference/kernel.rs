@@ -64,10 +64,15 @@ fn text<'a>(object: &'a Map<String, Value>, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// All links with their addresses. One process says all of it, because two may tell of two moments.
+pub(crate) fn described(netns: &NetNs) -> Vec<Map<String, Value>> {
+    json_of(netns, "ip", &["-j", "-d", "addr"])
+}
+
 /// Links by name.
-pub(crate) fn links(netns: &NetNs) -> Value {
-    let described = json_of(netns, "ip", &["-j", "-d", "link"]).into_iter().map(|link| {
-        let mut kept = keep(&link, &LINK_KEYS);
+pub(crate) fn links(described: &[Map<String, Value>]) -> Value {
+    let links = described.iter().map(|link| {
+        let mut kept = keep(link, &LINK_KEYS);
         if let Some(flags) = kept["flags"].as_array() {
             let set = flags.iter().filter_map(Value::as_str).filter(|flag| !CARRIER_FLAGS.contains(flag));
             kept["flags"] = set.map(|flag| (flag.to_owned(), json!(true))).collect();
@@ -80,45 +85,52 @@ pub(crate) fn links(netns: &NetNs) -> Value {
             };
             data.retain(|key, _| !is_chance(key));
         }
-        (text(&link, "ifname").to_owned(), kept)
+        (text(link, "ifname").to_owned(), kept)
     });
-    described.collect()
+    links.collect()
+}
+
+/// Of one link; iproute2 puts an empty object where it leaves something out.
+fn addresses_of(link: &Map<String, Value>) -> impl Iterator<Item = &Map<String, Value>> {
+    let addresses = link.get("addr_info").and_then(Value::as_array).into_iter().flatten();
+    addresses.filter_map(Value::as_object).filter(|address| !address.is_empty())
+}
+
+/// A link-local address follows from a hardware address that the link has or had.
+fn without_chance(address: &str) -> &str {
+    let is_link_local = address.starts_with("fe80::") && !address.contains('/');
+    if is_link_local { "<link-local>" } else { address }
 }
 
 /// Addresses by interface and prefix.
-pub(crate) fn addresses(netns: &NetNs) -> Value {
+pub(crate) fn addresses(described: &[Map<String, Value>]) -> Value {
     let mut found = Map::new();
-    for link in json_of(netns, "ip", &["-j", "-d", "addr"]) {
-        for address in link.get("addr_info").and_then(Value::as_array).into_iter().flatten() {
-            let Some(address) = address.as_object().filter(|address| !address.is_empty()) else { continue };
-            let local = text(address, "local");
-            // It follows from a hardware address that the link has or had.
-            let local = if local.starts_with("fe80::") { "<link-local>" } else { local };
+    for link in described {
+        for address in addresses_of(link) {
+            let local = without_chance(text(address, "local"));
             let prefix = format!("{local}|{}", address["prefixlen"]);
-            found.insert(format!("{} {prefix}", text(&link, "ifname")), keep(address, &ADDRESS_KEYS));
+            found.insert(format!("{} {prefix}", text(link, "ifname")), keep(address, &ADDRESS_KEYS));
         }
     }
     Value::Object(found)
 }
 
 /// Whether a link has carrier, and no IPv6 address yet although it makes itself one.
-pub(crate) fn awaits_link_local(netns: &NetNs) -> bool {
-    json_of(netns, "ip", &["-j", "-d", "addr"]).iter().any(|link| {
+pub(crate) fn awaits_link_local(described: &[Map<String, Value>]) -> bool {
+    described.iter().any(|link| {
         let has =
             |flag: &str| link["flags"].as_array().is_some_and(|flags| flags.iter().any(|own| own == flag));
-        let is_local =
-            |address: &Value| address["local"].as_str().is_some_and(|local| local.starts_with("fe80::"));
         has("LOWER_UP")
             && !has("LOOPBACK")
             && !has("NOARP")
             && text(link, "inet6_addr_gen_mode") == "eui64"
-            && !link["addr_info"].as_array().is_some_and(|addresses| addresses.iter().any(is_local))
+            && !addresses_of(link).any(|address| text(address, "local").starts_with("fe80::"))
     })
 }
 
 /// Whether an address of the namespace is still being looked for elsewhere.
-pub(crate) fn is_tentative(netns: &NetNs) -> bool {
-    netns.run("ip", &["-j", "addr"]).unwrap().stdout.contains("\"tentative\"")
+pub(crate) fn is_tentative(described: &[Map<String, Value>]) -> bool {
+    described.iter().flat_map(addresses_of).any(|address| address.contains_key("tentative"))
 }
 
 /// Routes by table, destination, gateway and device; those of table `local` follow from the addresses.
@@ -128,7 +140,8 @@ pub(crate) fn routes(netns: &NetNs) -> Value {
         .flat_map(|family| json_of(netns, "ip", &["-j", "-d", family, "route", "show", "table", "all"]));
     let named = all.filter(|route| text(route, "table") != "local").map(|route| {
         let table = Some(text(&route, "table")).filter(|table| !table.is_empty()).unwrap_or("main");
-        let mut name = format!("table {table} {} {}", text(&route, "type"), text(&route, "dst"));
+        let mut name =
+            format!("table {table} {} {}", text(&route, "type"), without_chance(text(&route, "dst")));
         for (word, key) in [("via", "gateway"), ("dev", "dev")] {
             if let Some(value) = route.get(key).and_then(Value::as_str) {
                 name = format!("{name} {word} {value}");

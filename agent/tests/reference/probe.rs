@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plexus_agent::lab::NetNs;
-use plexus_agent::lab::ping::ping;
+use plexus_agent::lab::ping::{ping, ping_from};
 use plexus_agent::lab::traffic::udp::{Flow, FlowSpec, HEADER_BYTES_V4};
 use serde_json::{Value, json};
 
@@ -30,6 +30,8 @@ pub(crate) enum End {
 pub(crate) enum Probe {
     /// Echo requests: answered or not.
     Ping(End, &'static str),
+    /// The same with a source address, by which rules may choose the way.
+    PingBy { from: End, source: &'static str, to: &'static str },
     /// A TCP connection from one end to an address, with a server at another address of another end: whether it comes
     /// about, and whose address the server sees.
     Tcp { from: End, to: &'static str, server: End, at: &'static str },
@@ -45,6 +47,10 @@ impl Probe {
                 let target: IpAddr = to.parse().unwrap();
                 let echoes = ping(from.netns(place), target, 1).unwrap();
                 (format!("ping {to} from {from:?}"), json!(echoes.all_answered()))
+            }
+            Self::PingBy { from, source, to } => {
+                let echoes = ping_from(from.netns(place), source, to.parse().unwrap(), 1).unwrap();
+                (format!("ping {to} from {source}"), json!(echoes.all_answered()))
             }
             Self::Tcp { from, to, server, at } => {
                 let seen =
@@ -98,8 +104,9 @@ fn rate(from: &NetNs, to: &NetNs, at: SocketAddr, limit_bps: u64) -> String {
         to: at,
         rate_pps: limit_bps * 5 / 2 / bits,
         payload_bytes: PAYLOAD_BYTES,
-        duration: Duration::from_secs(2),
-        warm_up: Duration::from_millis(500),
+        // The burst of the tables is used up within a tenth of a second.
+        duration: Duration::from_secs(1),
+        warm_up: Duration::from_millis(300),
     };
     let seen_bps = Flow::start(from, to, spec).unwrap().wait().unwrap().steady_bps;
     #[expect(clippy::cast_precision_loss, reason = "a rate stays far below 2^53")]

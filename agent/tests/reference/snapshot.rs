@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use plexus_agent::lab::NetNs;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::kernel;
 use super::place::Place;
@@ -18,45 +18,49 @@ const LINK_LOCAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Host, pod and files, once nothing moves any more.
 pub(crate) fn take(place: &Place) -> Value {
-    rest(place);
+    let [host, pod] = rest(place);
     json!({
-        "host": namespace(place.host.netns()),
-        "pod": namespace(&place.pod.netns),
+        "host": namespace(place.host.netns(), &host),
+        "pod": namespace(&place.pod.netns, &pod),
         "files": kernel::files(&STATE_DIRS),
     })
 }
 
 /// The links alone, as far as names and addresses come from them.
 pub(crate) fn links(place: &Place) -> Value {
-    json!({
-        "host": {"links": kernel::links(place.host.netns())},
-        "pod": {"links": kernel::links(&place.pod.netns)},
-    })
+    let [host, pod] = described(place).map(|described| kernel::links(&described));
+    json!({"host": {"links": host}, "pod": {"links": pod}})
+}
+
+type Described = Vec<Map<String, Value>>;
+
+/// Of host and pod.
+fn described(place: &Place) -> [Described; 2] {
+    [place.host.netns(), &place.pod.netns].map(kernel::described)
 }
 
 /// Waits until two looks at links and addresses say the same: carriers and IPv6 come a moment later.
-fn rest(place: &Place) {
-    let namespaces = [place.host.netns(), &place.pod.netns];
-    let look = || namespaces.map(|netns| json!([kernel::links(netns), kernel::addresses(netns)]));
+fn rest(place: &Place) -> [Described; 2] {
+    let what_counts = |described: &Described| (kernel::links(described), kernel::addresses(described));
     let (deadline, patience) = (Instant::now() + REST_LIMIT, Instant::now() + LINK_LOCAL_LIMIT);
-    let mut seen = look();
+    let mut seen = described(place).each_ref().map(what_counts);
     loop {
         std::thread::sleep(REST_POLL);
-        let again = look();
-        let is_waiting =
-            || Instant::now() < patience && namespaces.into_iter().any(kernel::awaits_link_local);
-        if again == seen && !namespaces.into_iter().any(kernel::is_tentative) && !is_waiting() {
-            return;
+        let again = described(place);
+        let counts = again.each_ref().map(what_counts);
+        let is_waiting = Instant::now() < patience && again.iter().any(|one| kernel::awaits_link_local(one));
+        if counts == seen && !again.iter().any(|one| kernel::is_tentative(one)) && !is_waiting {
+            return again;
         }
-        seen = again;
+        seen = counts;
         assert!(Instant::now() < deadline, "the links do not come to rest: {seen:#?}");
     }
 }
 
-fn namespace(netns: &NetNs) -> Value {
+fn namespace(netns: &NetNs, described: &Described) -> Value {
     json!({
-        "links": kernel::links(netns),
-        "addresses": kernel::addresses(netns),
+        "links": kernel::links(described),
+        "addresses": kernel::addresses(described),
         "routes": kernel::routes(netns),
         "rules": kernel::rules(netns),
         "qdiscs": kernel::qdiscs(netns),
