@@ -51,3 +51,13 @@ fn firewall_does_what_the_reference_plugin_does() {
 fn host_device_does_what_the_reference_plugin_does() {
     compare("host-device", Namespaces);
 }
+
+#[test]
+fn tuning_does_what_the_reference_plugin_does() {
+    compare("tuning", Namespaces);
+}
+
+#[test]
+fn sbr_does_what_the_reference_plugin_does() {
+    compare("sbr", Namespaces);
+}

@@ -18,7 +18,8 @@ pub(crate) fn differences() -> String {
         }
     }
     let shown = lines.into_iter().map(|((plugin, path, why), rows)| {
-        format!("| {plugin} | {} | `{path}` | {why} |\n", rows.join("; "))
+        // A bar would end the cell, in code too.
+        format!("| {plugin} | {} | `{}` | {why} |\n", rows.join("; "), path.replace('|', "\\|"))
     });
     let head = "| plugin | rows | where | why |\n|---|---|---|---|\n".to_owned();
     shown.fold(head, |text, line| text + &line)

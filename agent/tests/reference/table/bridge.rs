@@ -13,13 +13,12 @@ use crate::reference::row::{Difference, Row, differs};
 pub(super) const TABLE: Table =
     Table { plugin: "bridge", ground: Ground::Namespaces, differs: DIFFERS, rows };
 
+pub(super) const ACCEPT_RA: &str =
+    "left as it is: the host's end is a port of the bridge, so it receives no packets of its own";
 pub(super) const DIFFERS: &[Difference] = &[
     GATES,
     QUEUE_LENGTH,
-    differs(
-        "added/host/sysctls/ipv6 conf/<pair>/accept_ra",
-        "left as it is: the host's end is a port of the bridge, so it receives no packets of its own",
-    ),
+    differs("added/host/sysctls/ipv6 conf/<pair>/accept_ra", ACCEPT_RA),
     differs(
         "added/pod/sysctls/ipv6 conf/net1/accept_dad",
         "duplicate address detection is left out for the addresses of IPAM alone, not switched off for the interface",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reason::{CODE, DEL_SUCCEEDS, GATES, LOCK};
+use super::reason::{ANNOUNCED_IPV4, CODE, DEL_SUCCEEDS, GATES, LOCK};
 use super::{Ground, Table};
 use crate::reference::probe::{End, Probe};
 use crate::reference::row::{Difference, Row, differs};
@@ -17,10 +17,6 @@ const DIFFERS: &[Difference] = &[
         "the device comes back as it was; the reference leaves the name that it noted as an alias",
     ),
 ];
-const ANNOUNCED: Difference = differs(
-    "added/pod/sysctls/ipv4 conf/net1/arp_notify",
-    "addresses are announced when the link comes up, as on every other kind",
-);
 const AS_IT_WAS: &str = "a device that was up comes back up; the reference leaves it down";
 const WAS_UP: [Difference; 2] =
     [differs("deleted/host/links/dev0", AS_IT_WAS), differs("deleted/host/qdiscs/dev0 *", AS_IT_WAS)];
@@ -52,7 +48,7 @@ fn rows() -> Vec<Row> {
             .setup(&CABLE)
             .setup(&["outside: ip addr add 10.79.0.1/24 dev far"])
             .probe(Probe::Ping(End::Pod, "10.79.0.1"))
-            .differs(&[ANNOUNCED]),
+            .differs(&[ANNOUNCED_IPV4]),
         Row::new("a device that is up", [host_device(json!({"device": "dev0"}))])
             .setup(&CABLE)
             // A link that is up gets an IPv6 address by itself, within a second or two.
@@ -70,7 +66,7 @@ fn rows() -> Vec<Row> {
             "type": "static", "addresses": [{"address": "10.79.0.9/24", "gateway": "10.79.0.1"}], "routes": [{"dst": "0.0.0.0/0"}],
         }}))])
         .setup(&CABLE)
-        .differs(&[ANNOUNCED]),
+        .differs(&[ANNOUNCED_IPV4]),
         Row::new("a device that does not exist", [host_device(json!({"device": "absent0"}))]).differs(&[CODE, DEL_SUCCEEDS]),
         Row::new("no device", [host_device(json!({}))]).differs(&[CODE, DEL_SUCCEEDS]),
         Row::new("an interface name that is taken", [host_device(json!({"device": "dev0", "ipam": addresses}))])

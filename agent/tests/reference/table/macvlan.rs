@@ -15,7 +15,8 @@ pub(super) const TABLE: Table =
 
 const DIFFERS: &[Difference] = &[GATES, QUEUE_LENGTH];
 
-fn macvlan(keys: Value) -> Value {
+/// A macvlan of uplink0 with addresses from 192.0.2.100 up.
+pub(super) fn macvlan(keys: Value) -> Value {
     let mut config = json!({
         "type": "macvlan", "master": "uplink0",
         "ipam": {"type": "host-local", "ranges": [[{"subnet": "192.0.2.0/24", "rangeStart": "192.0.2.100"}]]},

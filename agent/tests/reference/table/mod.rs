@@ -4,11 +4,16 @@ mod bandwidth;
 mod bridge;
 mod firewall;
 mod host_device;
+mod ipvlan;
 mod loopback;
 mod macvlan;
 mod portmap;
 mod ptp;
 mod reason;
+mod sbr;
+mod tuning;
+mod vlan;
+mod vrf;
 
 use super::row::{Difference, Row};
 
@@ -37,12 +42,17 @@ pub(crate) struct Table {
 pub(crate) const TABLES: &[Table] = &[
     macvlan::TABLE,
     bridge::TABLE,
-    bandwidth::TABLE,
+    ipvlan::TABLE,
+    vlan::TABLE,
     ptp::TABLE,
     loopback::TABLE,
+    host_device::TABLE,
+    bandwidth::TABLE,
     portmap::TABLE,
     firewall::TABLE,
-    host_device::TABLE,
+    tuning::TABLE,
+    sbr::TABLE,
+    vrf::TABLE,
 ];
 
 /// Compares the tables of a plugin on this ground.

@@ -17,6 +17,16 @@ pub(super) const ANNOUNCED: Difference = differs(
     "added/pod/sysctls/ipv6 conf/net1/ndisc_notify",
     "IPv6 addresses are announced when the link comes up; 1.1.1 announces those of IPv4 only",
 );
+/// Of IPv4 addresses on kinds where the reference does it not.
+pub(super) const ANNOUNCED_IPV4: Difference = differs(
+    "added/pod/sysctls/ipv4 conf/net1/arp_notify",
+    "addresses are announced when the link comes up, as on every other kind",
+);
+/// Of kinds for which the reference asks for IPAM.
+pub(super) const WITHOUT_IPAM: Difference = differs(
+    "add",
+    "without IPAM the interface is up and has no address, as with macvlan; the reference refuses",
+);
 /// Of each refused ADD.
 pub(super) const CODE: Difference = differs(
     "add/code",
