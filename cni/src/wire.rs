@@ -73,6 +73,11 @@ pub enum Query {
     Counters,
     /// Known networks.
     Networks,
+    /// Pools of addresses.
+    Ipam {
+        /// The one whose holders are wanted too: a name, a network or a range.
+        pool: Option<String>,
+    },
     /// Everything about one pod, `namespace/name` or `name`.
     Explain {
         /// The pod.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod config;
+mod ipam;
 mod table;
 mod watch;
 
@@ -54,6 +55,11 @@ enum Command {
     },
     /// Networks that have members on this node.
     Networks,
+    /// Pools of addresses: how full they are, what contradicts, and of one pool who holds what.
+    Ipam {
+        /// A pool's name, its network or its range.
+        pool: Option<String>,
+    },
     /// Everything about one pod, and what is wrong with it.
     Explain {
         /// `namespace/name`, `name`, or a container id.
@@ -73,6 +79,7 @@ impl Command {
             Command::Ports => Query::Ports,
             Command::Counters { .. } => Query::Counters,
             Command::Networks => Query::Networks,
+            Command::Ipam { pool } => Query::Ipam { pool: pool.clone() },
             Command::Explain { pod } => Query::Explain { pod: pod.clone() },
             Command::Config(_) => return None,
         })

@@ -5,7 +5,7 @@ use comfy_table::{Cell, CellAlignment, Color, Table};
 use plexus_cni::wire::Query;
 use serde_json::Value;
 
-use super::{is_coloured, text};
+use super::{ipam, is_coloured, text};
 
 /// The answer to `query` as a table.
 pub(super) fn render(query: &Query, answer: &Value) -> String {
@@ -15,17 +15,18 @@ pub(super) fn render(query: &Query, answer: &Value) -> String {
         Query::Ports => ports(answer),
         Query::Counters => counters(answer),
         Query::Networks => networks(answer),
+        Query::Ipam { .. } => ipam::render(answer),
         Query::Explain { .. } => explain(answer),
     }
 }
 
-fn table(columns: &[&str]) -> Table {
+pub(super) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(columns.iter().map(|column| Cell::new(column.to_uppercase())));
     table
 }
 
-fn rows(answer: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn rows(answer: &Value) -> impl Iterator<Item = &Value> {
     answer.as_array().into_iter().flatten()
 }
 

@@ -5,6 +5,7 @@
 
 pub mod dhcp;
 pub mod host_local;
+pub mod in_use;
 mod requested;
 pub mod r#static;
 pub mod whereabouts;

@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use plexus_cni::json::Object;
-use serde_json::Value;
-
 use super::series::{Series, number};
 use crate::agent::Agent;
 use crate::ipam::host_local::{PoolUse, pools};
-use crate::record::Attachment;
+use crate::ipam::in_use::networks;
 
 /// Most networks that are looked at; the rest is only counted.
 const NETWORKS_MAX: usize = 256;
@@ -32,7 +29,7 @@ impl Pools {
             return;
         }
         let records = agent.records.all();
-        let networks = host_local_networks(records.iter().flat_map(|record| &record.attachments));
+        let networks = networks(records.iter().flat_map(|record| &record.attachments), "host-local");
         self.left_out = networks.len().saturating_sub(NETWORKS_MAX);
         self.used.clear();
         for ((network, _), config) in networks.iter().take(NETWORKS_MAX) {
@@ -68,54 +65,5 @@ impl Pools {
                 self.left_out,
             ),
         ]
-    }
-}
-
-/// The plugin configs with host-local, each network's once: by network and IPAM section.
-fn host_local_networks<'a>(
-    attachments: impl Iterator<Item = &'a Attachment>,
-) -> BTreeMap<(String, String), &'a Object> {
-    let mut networks = BTreeMap::new();
-    for attachment in attachments {
-        let chain = attachment.config.get("plugins").and_then(Value::as_array);
-        let single = chain.is_none().then_some(&attachment.config);
-        let plugins = chain.into_iter().flatten().filter_map(Value::as_object).chain(single);
-        for plugin in plugins {
-            let Some(ipam) = plugin.get("ipam") else { continue };
-            if ipam.get("type").and_then(Value::as_str) == Some("host-local") {
-                networks.insert((attachment.network.clone(), ipam.to_string()), plugin);
-            }
-        }
-    }
-    networks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn attachment(network: &str, config: &Value) -> Attachment {
-        serde_json::from_value(serde_json::json!({
-            "owner": {"meta": {"ifname": "eth0"}}, "network": network, "nad": null, "ifname": "net1",
-            "isDefault": false, "config": config, "cniVersion": "1.0.0", "runtimeConfig": {}, "args": "",
-            "path": [], "portId": 3, "ownsPort": true, "result": null, "port": null, "status": [],
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn each_network_with_host_local_is_found_once_in_chains_and_single_configs() {
-        let pool =
-            serde_json::json!({"type": "macvlan", "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}});
-        let chain = serde_json::json!({"plugins": [pool, {"type": "bandwidth"}]});
-        let fixed = serde_json::json!({"type": "macvlan", "ipam": {"type": "static"}});
-        let all = [
-            attachment("a", &pool),
-            attachment("a", &pool),
-            attachment("b", &chain),
-            attachment("c", &fixed),
-        ];
-        let networks = host_local_networks(all.iter());
-        assert_eq!(networks.keys().map(|(network, _)| &**network).collect::<Vec<_>>(), ["a", "b"]);
     }
 }

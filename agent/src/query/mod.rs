@@ -2,6 +2,7 @@
 
 mod counters;
 mod explain;
+mod ipam;
 mod networks;
 mod placement;
 mod pods;
@@ -25,6 +26,7 @@ pub fn answer(agent: &Agent, question: &Query) -> Result<Value, CniError> {
         Query::Ports => document(&ports::ports(agent)),
         Query::Counters => document(&counters::counters(agent)),
         Query::Networks => document(&networks::networks(agent)),
+        Query::Ipam { pool } => document(&ipam::ipam(agent, pool.as_deref())?),
         Query::Explain { pod } => document(&explain::explain(agent, pod)?),
     }
 }

@@ -28,7 +28,7 @@ use self::data_dir::DataDir;
 pub(super) use self::del::del;
 pub(super) use self::gc::gc;
 use self::owner::Owner;
-pub use self::pool::{PoolUse, pools};
+pub use self::pool::{Held, PoolUse, holders, pools};
 pub use self::reboot::release_earlier_boots;
 use self::stamp::Stamp;
 pub(super) use self::status::status;

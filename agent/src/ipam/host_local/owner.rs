@@ -29,6 +29,12 @@ impl Owner<'_> {
         format!("{}{LINE_BREAK}{}", self.container_id.trim(), self.ifname)
     }
 
+    /// Container id and interface of a file's content; old versions wrote no interface.
+    pub(super) fn parts(content: &str) -> (&str, Option<&str>) {
+        let content = content.trim();
+        content.split_once(LINE_BREAK).map_or((content, None), |(id, ifname)| (id, Some(ifname)))
+    }
+
     /// Compares with a file's content, white space around it left aside.
     pub(super) fn holds(self, content: &str) -> Match {
         match content.trim().split_once(LINE_BREAK) {

@@ -1,5 +1,6 @@
 //! How full a network's ranges are.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use plexus_cni::CniError;
@@ -7,7 +8,8 @@ use plexus_cni::args::CniArgs;
 use plexus_cni::json::Object;
 
 use super::config::Config;
-use super::store::Store;
+use super::owner::Owner;
+use super::store::{Reservation, Store};
 use crate::ipam::IpamRequest;
 
 /// One range set and its use.
@@ -21,9 +23,45 @@ pub struct PoolUse {
     pub used: u64,
 }
 
+/// A reserved address and its holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The address.
+    pub address: IpAddr,
+    /// The container; empty where a crash left an empty file.
+    pub container_id: String,
+    /// The interface; reservations of old releases name none.
+    pub ifname: Option<String>,
+}
+
 /// The range sets of a network; `config` is the config of the plugin that asks host-local. Reads the directory's names
 /// only, without the lock.
 pub fn pools(network: &str, config: &Object, data_dirs: &[PathBuf]) -> Result<Vec<PoolUse>, CniError> {
+    let found = look(network, config, data_dirs, |_, _| Ok(()))?;
+    Ok(found.into_iter().map(|(pool, _)| pool).collect())
+}
+
+/// As [`pools`], each with its holders; reads every reservation.
+pub fn holders(
+    network: &str,
+    config: &Object,
+    data_dirs: &[PathBuf],
+) -> Result<Vec<(PoolUse, Vec<Held>)>, CniError> {
+    look(network, config, data_dirs, |store, reservation| {
+        let content = store.content(&reservation.name)?;
+        let (container_id, ifname) = Owner::parts(&content);
+        let ifname = ifname.map(str::to_owned);
+        Ok(Held { address: reservation.address, container_id: container_id.to_owned(), ifname })
+    })
+}
+
+/// The range sets, each with what `read` makes of its reservations.
+fn look<T>(
+    network: &str,
+    config: &Object,
+    data_dirs: &[PathBuf],
+    read: impl Fn(&Store, &Reservation) -> Result<T, CniError>,
+) -> Result<Vec<(PoolUse, Vec<T>)>, CniError> {
     let args = CniArgs::parse("")?;
     let request = IpamRequest {
         network,
@@ -37,16 +75,20 @@ pub fn pools(network: &str, config: &Object, data_dirs: &[PathBuf]) -> Result<Ve
         deadline: std::time::Instant::now(),
     };
     let sets = Config::of(&request)?.sets;
-    let reserved = match Store::look(&request.place()?, network)? {
-        Some(store) => store.reservations()?,
-        None => Vec::new(),
-    };
-    let pools = sets.iter().map(|set| PoolUse {
-        range: set.to_string(),
-        size: u64::try_from(set.capacity()).unwrap_or(u64::MAX),
-        used: reserved.iter().filter(|found| set.range_for(found.address).is_some()).count() as u64,
-    });
-    Ok(pools.collect())
+    let store = Store::look(&request.place()?, network)?;
+    let reserved = store.as_ref().map_or_else(|| Ok(Vec::new()), Store::reservations)?;
+    let mut pools = Vec::with_capacity(sets.len());
+    for set in &sets {
+        let mut held = Vec::new();
+        if let Some(store) = &store {
+            for reservation in reserved.iter().filter(|found| set.range_for(found.address).is_some()) {
+                held.push(read(store, reservation)?);
+            }
+        }
+        let size = u64::try_from(set.capacity()).unwrap_or(u64::MAX);
+        pools.push((PoolUse { range: set.to_string(), size, used: held.len() as u64 }, held));
+    }
+    Ok(pools)
 }
 
 #[cfg(test)]
@@ -70,5 +112,7 @@ mod tests {
         let pools = pools("n", config, &dirs).unwrap();
         assert_eq!(used(&pools), [(5, 2), (253, 0)]);
         assert_eq!(pools[0].range, "10.1.0.1-10.1.0.6");
+        let held = &holders("n", config, &dirs).unwrap()[0].1;
+        assert_eq!((held.len(), &*held[0].container_id, held[0].ifname.as_deref()), (2, "c", Some("eth0")));
     }
 }
