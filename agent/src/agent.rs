@@ -13,6 +13,7 @@ use crate::install::conflist::State;
 use crate::instance::InstanceMetadata;
 use crate::ipam::dhcp::Dhcp;
 use crate::ipam::whereabouts;
+use crate::ipam::whereabouts::reconcile;
 use crate::locks::Locks;
 use crate::metrics::Requests;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
@@ -53,6 +54,8 @@ pub struct Agent {
     pub dhcp: Dhcp,
     /// How it stands with the runtime's config.
     pub conflist: State,
+    /// What the reconciler of the cluster's pools did.
+    pub reconciled: reconcile::Counts,
     /// Held while the spool is served.
     pub replaying: Mutex<()>,
     /// One operation per container.
@@ -110,6 +113,7 @@ impl Agent {
             dhcp,
             requests: Requests::default(),
             conflist: State::default(),
+            reconciled: reconcile::Counts::default(),
             replaying: Mutex::new(()),
             locks: Locks::default(),
             started: Instant::now(),

@@ -10,6 +10,7 @@ use crate::agent::Agent;
 use crate::delegate::NoShim;
 use crate::install::conflist;
 use crate::ipam::dhcp;
+use crate::ipam::whereabouts::reconcile as pools;
 use crate::metrics::{self, Node, Page};
 use crate::netlink::Netlink;
 use crate::settings::Settings;
@@ -70,6 +71,7 @@ fn take_over(settings: Settings) -> anyhow::Result<(Arc<Agent>, Pool)> {
     dhcp::start(&agent).context("cannot start to renew leases")?;
     Publisher::start(&agent).context("cannot start to publish")?;
     reconcile::start(&agent).context("cannot start the reconciler")?;
+    pools::start(&agent).context("cannot start the reconciler of the cluster's pools")?;
     let pool = Pool::start(&agent, workers).context("cannot start the workers")?;
     Ok((agent, pool))
 }

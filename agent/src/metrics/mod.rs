@@ -11,6 +11,7 @@ mod ipam;
 mod listener;
 mod node;
 mod page;
+mod pools;
 mod ports;
 mod readiness;
 mod requests;

@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::ipam::Pools;
 use super::ports::{self, NetworkTotals};
 use super::series::{Kind, Series, number};
-use super::{Requests, cluster, dhcp};
+use super::{Requests, cluster, dhcp, pools};
 use crate::agent::Agent;
 use crate::spool;
 use crate::worker::Pool;
@@ -86,6 +86,10 @@ impl Node {
         ];
         all.extend(dhcp::series(&agent.dhcp));
         all.extend(agent.catalog.iter().flat_map(|catalog| cluster::cache(catalog)));
+        if let Some(cluster) = &agent.pools {
+            all.extend(pools::classic(cluster));
+            all.extend(pools::reconciler(&agent.reconciled));
+        }
         let rows = ports::rows(agent);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.networks.update(&rows);

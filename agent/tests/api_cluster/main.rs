@@ -12,6 +12,7 @@ mod node;
 mod denied;
 mod identity;
 mod outage;
+mod reconcile;
 mod refusal;
 mod scale;
 mod source;

@@ -57,6 +57,7 @@ pub(in crate::ipam) fn add(request: &IpamRequest) -> Result<IpamResult, CniError
         .zip(&taker.given)
         .map(|(part, address)| ip_config(&config, part, *address))
         .collect();
+    cluster.note_allocated(taker.given.len());
     ips.extend(config.addresses.iter().cloned());
     Ok(IpamResult { ips, routes: config.routes, dns: config.dns })
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::pending::Pending;
 use super::shared::SharedPool;
-use crate::cluster::{ApiError, ApiErrorKind, Catalog, PoolStore};
+use crate::cluster::{ApiError, ApiErrorKind, Catalog, IpPool, PoolStore};
 
 /// After a call that nobody answered, releases are left to the retry for this long.
 const AWAY: Duration = Duration::from_secs(10);
@@ -34,6 +34,7 @@ pub struct Cluster {
     versions: Mutex<BTreeMap<String, String>>,
     away_until: Mutex<Option<Instant>>,
     retries: AtomicU64,
+    allocated: AtomicU64,
 }
 
 impl Cluster {
@@ -53,6 +54,7 @@ impl Cluster {
             versions: Mutex::default(),
             away_until: Mutex::default(),
             retries: AtomicU64::default(),
+            allocated: AtomicU64::default(),
         }
     }
 
@@ -77,6 +79,22 @@ impl Cluster {
     pub fn retries(&self) -> u64 {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         self.retries.load(Ordering::Relaxed) + pools.values().map(|pool| pool.retries()).sum::<u64>()
+    }
+
+    /// The pools that this agent has used, as the last answers showed them; nothing is asked.
+    pub fn known(&self) -> Vec<Arc<IpPool>> {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.values().filter_map(|pool| pool.known()).collect()
+    }
+
+    /// Addresses that ADDs were given since the start.
+    pub fn allocated(&self) -> u64 {
+        self.allocated.load(Ordering::Relaxed)
+    }
+
+    /// Counts addresses that an ADD was given.
+    pub(super) fn note_allocated(&self, count: usize) {
+        self.allocated.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// The version of a reservation that this process made.

@@ -19,6 +19,7 @@ mod gc;
 pub mod names;
 pub mod pending;
 pub mod range;
+pub mod reconcile;
 mod release;
 mod reservation;
 mod retry;

@@ -79,6 +79,11 @@ impl SharedPool {
         &self.name
     }
 
+    /// The pool as the last answer showed it; nothing is asked.
+    pub fn known(&self) -> Option<Arc<IpPool>> {
+        self.lock().known.as_ref().map(|(pool, _)| Arc::clone(pool))
+    }
+
     /// How often a change was tried again, because others were quicker or the API server failed.
     pub fn retries(&self) -> u64 {
         self.lock().retries

@@ -14,6 +14,7 @@ pub(super) fn collection(object: &Value) -> Result<String, LabError> {
         "ClusterRoleBinding" => "clusterrolebindings",
         "CustomResourceDefinition" => "customresourcedefinitions",
         "Namespace" => "namespaces",
+        "Node" => "nodes",
         "NetworkAttachmentDefinition" => "network-attachment-definitions",
         "IPPool" => "ippools",
         "Pod" => "pods",
