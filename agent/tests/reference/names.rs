@@ -18,7 +18,10 @@ pub(crate) fn replace(seen: &Value, asked: &str) -> Value {
     let named: Value = serde_json::from_str(&text).unwrap();
     for phase in named.as_object().into_iter().flat_map(|phases| phases.values()) {
         for place in ["pod", "host"] {
-            for (name, link) in phase[place]["links"].as_object().into_iter().flatten() {
+            let mut links: Vec<_> = phase[place]["links"].as_object().into_iter().flatten().collect();
+            // By name, pairs last: some kernels list links by index, others by what an index hashes to.
+            links.sort_by_key(|(name, _)| (name.starts_with('<'), (*name).clone()));
+            for (name, link) in links {
                 let Some(mac) = link["address"].as_str().filter(|mac| is_chance(mac, asked)) else {
                     continue;
                 };

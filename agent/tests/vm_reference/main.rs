@@ -13,6 +13,11 @@ mod reference;
 use reference::table::{Ground::Vm, compare};
 
 #[test]
+fn bridge_with_vlans_does_what_the_reference_plugin_does() {
+    compare("bridge", Vm);
+}
+
+#[test]
 fn ipvlan_does_what_the_reference_plugin_does() {
     compare("ipvlan", Vm);
 }

@@ -2,6 +2,7 @@
 
 mod bandwidth;
 mod bridge;
+mod bridge_vlan;
 mod firewall;
 mod host_device;
 mod ipvlan;
@@ -42,6 +43,7 @@ pub(crate) struct Table {
 pub(crate) const TABLES: &[Table] = &[
     macvlan::TABLE,
     bridge::TABLE,
+    bridge_vlan::TABLE,
     ipvlan::TABLE,
     vlan::TABLE,
     ptp::TABLE,
