@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::PluginCall;
 use super::call::format_mac;
 use crate::delegate::{ExecCall, is_without_effect, result_of};
-use crate::ipam::dhcp::Wishes;
 use crate::ipam::{Ipam, IpamRequest, IpamResult, LiveSandbox};
 use crate::netlink::Link;
 
@@ -78,8 +77,8 @@ impl PluginCall<'_> {
 
     /// Refuses an IPAM config that cannot work.
     pub(super) fn ipam_validate(&self) -> Result<(), CniError> {
-        if self.leases_natively() {
-            return Wishes::of(&self.ipam_request()).map(drop);
+        if self.leases() {
+            return self.lease_validate();
         }
         match self.ipam() {
             Choice::BuiltIn(ipam) => ipam.validate(&self.ipam_request()),
@@ -130,7 +129,7 @@ impl PluginCall<'_> {
 
     pub(super) fn ipam_check(&self) -> Result<(), CniError> {
         if self.leases_natively() {
-            return self.agent.dhcp.check(&self.lease_key(), self.prev_result);
+            return self.lease_check();
         }
         match self.ipam() {
             Choice::Nobody => Ok(()),

@@ -18,6 +18,8 @@ const MAC_BYTES: u8 = 6;
 pub enum Packets {
     /// IPv4 packets with UDP to a DHCP client's port.
     Dhcp,
+    /// IPv6 packets with UDP to a DHCPv6 client's port.
+    Dhcp6,
     /// ARP.
     Arp,
 }
@@ -26,8 +28,9 @@ impl Packets {
     /// The link layer's protocol as the kernel wants it in a socket's address.
     const fn protocol(self) -> u16 {
         match self {
-            // ETH_P_IP and ETH_P_ARP.
+            // ETH_P_IP, ETH_P_IPV6 and ETH_P_ARP.
             Self::Dhcp => 0x0800_u16.to_be(),
+            Self::Dhcp6 => 0x86dd_u16.to_be(),
             Self::Arp => 0x0806_u16.to_be(),
         }
     }
@@ -45,6 +48,16 @@ const FILTER: [libc::sock_filter; 9] = [
     filter(0xb1, 0, 0, 0),
     filter(0x48, 0, 0, 2),
     filter(0x15, 1, 0, 68),
+    filter(0x06, 0, 0, 0),
+    filter(0x06, 0, 0, 0xffff),
+];
+
+/// The same for UDP to port 546 right behind an IPv6 header.
+const FILTER6: [libc::sock_filter; 6] = [
+    filter(0x30, 0, 0, 6),
+    filter(0x15, 0, 2, 17),
+    filter(0x28, 0, 0, 42),
+    filter(0x15, 1, 0, 546),
     filter(0x06, 0, 0, 0),
     filter(0x06, 0, 0, 0xffff),
 ];
@@ -74,14 +87,17 @@ impl PacketSocket {
         let socket = socket(AddressFamily::Packet, SockType::Datagram, flags, None::<SockProtocol>)
             .map_err(SandboxError::Packet)?;
         let opened = Self { socket, link, packets };
-        let filtered = if packets == Packets::Dhcp { opened.attach_filter() } else { Ok(()) };
+        let filtered = match packets {
+            Packets::Dhcp => opened.attach_filter(FILTER),
+            Packets::Dhcp6 => opened.attach_filter(FILTER6),
+            Packets::Arp => Ok(()),
+        };
         filtered.and_then(|()| opened.bind()).map_err(SandboxError::Packet)?;
         fault::point();
         Ok(opened)
     }
 
-    fn attach_filter(&self) -> Result<(), Errno> {
-        let mut code = FILTER;
+    fn attach_filter<const LENGTH: usize>(&self, mut code: [libc::sock_filter; LENGTH]) -> Result<(), Errno> {
         let len = u16::try_from(code.len()).map_err(|_| Errno::EINVAL)?;
         let program = libc::sock_fprog { len, filter: code.as_mut_ptr() };
         let size = libc::socklen_t::try_from(size_of_val(&program)).map_err(|_| Errno::EINVAL)?;

@@ -6,3 +6,4 @@ mod end;
 mod node;
 mod renew;
 mod server;
+mod v6;

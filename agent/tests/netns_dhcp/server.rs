@@ -61,10 +61,11 @@ impl Server {
         Self::start(&netns, &link, range, options, dir)
     }
 
-    /// Lines of the lease file: end, hardware address, address, name, client identifier.
+    /// Lines of the lease file: end, hardware address (of IPv6 the association), address, name, client identifier.
     pub(crate) fn leases(&self) -> Vec<Vec<String>> {
         let text = fs::read_to_string(self.dir.join("leases")).unwrap_or_default();
-        text.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+        let is_lease = |line: &&str| !line.starts_with("duid ");
+        text.lines().filter(is_lease).map(|line| line.split(' ').map(str::to_owned).collect()).collect()
     }
 
     /// Whether an address is leased.

@@ -1,6 +1,6 @@
 //! ADD: search, ask, be given.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use nix::errno::Errno;
@@ -10,7 +10,7 @@ use plexus_cni::{CniError, Code};
 use super::clock::{Dice, now_ms};
 use super::config::Wishes;
 use super::counts::count;
-use super::frame;
+use super::family::Server;
 use super::held::{HELD_VERSION, Held, Key};
 use super::machine::{Event, Lease, Machine};
 use super::message::{self, Client, Reply};
@@ -18,6 +18,7 @@ use super::probe;
 use super::room::Dhcp;
 use super::table::Entry;
 use super::terms::Terms;
+use super::{frame, frame6};
 use crate::ipam::IpamResult;
 use crate::record::NetnsId;
 use crate::sandbox::{PacketSocket, Packets, SandboxError};
@@ -49,6 +50,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) uplink: Option<String>,
     /// Options.
     pub(crate) wishes: Wishes,
+    /// The interface's link-local address, for a lease of IPv6.
+    pub(crate) source: Option<Ipv6Addr>,
 }
 
 impl Dhcp {
@@ -73,13 +76,14 @@ impl Dhcp {
             link: ask.link,
             mac: ask.mac,
             wishes: ask.wishes,
+            source: ask.source,
             uplink: ask.uplink,
             station: EVERYBODY,
             lease: None,
             applied: None,
             told: None,
         };
-        let socket = PacketSocket::open_in(ask.netns, ask.link, Packets::Dhcp)
+        let socket = PacketSocket::open_in(ask.netns, ask.link, held.packets())
             .map_err(|error| unusable(&held.key, &error))?;
         let given = self.search(&mut held, &socket, ask.netns).and_then(|lease| {
             held.applied = Some(lease.terms.clone());
@@ -186,7 +190,7 @@ impl Dhcp {
         Ok("another station uses the address that the server gave".to_owned())
     }
 
-    fn intend(&self, held: &mut Held, address: Ipv4Addr, server: Ipv4Addr) -> Result<(), CniError> {
+    fn intend(&self, held: &mut Held, address: IpAddr, server: Server) -> Result<(), CniError> {
         let terms = Terms::intended(address, server);
         if held.lease.as_ref().is_some_and(|lease| lease.terms == terms) {
             return Ok(());
@@ -216,8 +220,9 @@ fn unusable(key: &Key, error: &SandboxError) -> CniError {
         .because(error.to_string())
 }
 
-/// The station that uses an address on the interface's network, if one says so in time.
-fn claim(held: &Held, netns: BorrowedFd<'_>, address: Ipv4Addr) -> Result<Option<[u8; 6]>, SandboxError> {
+/// The station that uses an address on the interface's network, if one says so in time. For IPv6 the kernel asks.
+fn claim(held: &Held, netns: BorrowedFd<'_>, address: IpAddr) -> Result<Option<[u8; 6]>, SandboxError> {
+    let IpAddr::V4(address) = address else { return Ok(None) };
     let socket = PacketSocket::open_in(netns, held.link, Packets::Arp)?;
     let question = probe::question(held.mac, address);
     let mut buffer = [0; PACKET_BYTES_MAX];
@@ -248,24 +253,34 @@ fn wait(socket: &PacketSocket, limit_ms: u64) {
 pub(super) fn receive(socket: &PacketSocket, client: &Client) -> Option<(Reply, [u8; 6])> {
     let mut buffer = [0; PACKET_BYTES_MAX];
     let (length, station) = socket.receive(&mut buffer).ok().flatten()?;
-    let message = frame::unwrap(buffer.get(..length)?)?;
+    let packet = buffer.get(..length)?;
+    let message = if client.source.is_some() { frame6::unwrap(packet) } else { frame::unwrap(packet) }?;
     Some((client.read(message)?, station))
 }
 
-/// Sends one message of a transaction: to a server and the station that leads to it, or to all.
+/// Sends one message of a transaction: to a server and the station that leads to it, or to all. DHCPv6 sends to all, and
+/// names the server in the message.
 pub(super) fn send(
     socket: &PacketSocket,
     client: &Client,
     ask: message::Ask,
     (xid, seconds): (u32, u16),
-    to: Option<([u8; 6], Ipv4Addr)>,
+    to: Option<([u8; 6], Server)>,
 ) -> Result<(), Errno> {
+    let message = client.write(ask, xid, seconds).ok_or(Errno::EMSGSIZE)?;
+    if let Some(source) = client.source {
+        let packet = frame6::wrap(source, &message).ok_or(Errno::EMSGSIZE)?;
+        return socket.send(frame6::SERVERS_STATION, &packet);
+    }
     let from = match ask {
-        message::Ask::Extend { address } | message::Ask::Release { address, .. } => address,
+        message::Ask::Extend { address: IpAddr::V4(address), .. }
+        | message::Ask::Release { address: IpAddr::V4(address), .. } => address,
         _ => Ipv4Addr::UNSPECIFIED,
     };
-    let (station, server) = to.unwrap_or((EVERYBODY, Ipv4Addr::BROADCAST));
-    let message = client.write(ask, xid, seconds).ok_or(Errno::EMSGSIZE)?;
+    let (station, server) = match to {
+        Some((station, Server::V4(server))) => (station, server),
+        _ => (EVERYBODY, Ipv4Addr::BROADCAST),
+    };
     let packet = frame::wrap(from, server, &message).ok_or(Errno::EMSGSIZE)?;
     socket.send(station, &packet)
 }

@@ -35,9 +35,9 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A transaction id.
+    /// A transaction id of 24 bits, as DHCPv6 has them.
     pub(super) fn xid(&mut self) -> u32 {
-        u32::try_from(self.bits() >> 32).unwrap_or_default()
+        u32::try_from(self.bits() >> 40).unwrap_or_default()
     }
 
     /// A number below `bound`; 0 where the bound is 0.

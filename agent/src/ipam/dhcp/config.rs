@@ -4,6 +4,7 @@ use plexus_cni::json;
 use plexus_cni::{CniError, Code};
 use serde::{Deserialize, Serialize};
 
+use super::family::Family;
 use crate::ipam::IpamRequest;
 
 /// Names of options that the reference plugin knows; others are written as numbers.
@@ -37,6 +38,15 @@ struct Section {
     request: Vec<Request>,
     #[serde(default)]
     priority: u32,
+    #[serde(default)]
+    plexus: Own,
+}
+
+/// What the reference plugin has not.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Own {
+    families: Option<Vec<Family>>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +78,8 @@ pub struct Wishes {
     pub request: Vec<u8>,
     /// Metric of the routes; 0 leaves it to the kernel.
     pub priority: u32,
+    /// Kinds of addresses, each once.
+    pub families: Vec<Family>,
 }
 
 impl Wishes {
@@ -80,7 +92,13 @@ impl Wishes {
                     .because(format!("at most {ENTRIES_MAX} are possible")));
             }
         }
-        let mut wishes = Self { priority: section.priority, ..Self::default() };
+        let mut families = section.plexus.families.unwrap_or_else(|| vec![Family::Ipv4]);
+        families.sort_unstable();
+        families.dedup();
+        if families.is_empty() {
+            return Err(wrong("ipam.plexus.families is empty".into()).because("write ipv4, ipv6 or both"));
+        }
+        let mut wishes = Self { priority: section.priority, families, ..Self::default() };
         for (at, item) in section.provide.iter().enumerate() {
             let key = format!("ipam.provide[{at}]");
             let option = number(&item.option, &key)?;
@@ -155,6 +173,19 @@ mod tests {
         assert_eq!(found.request, [1, 3, 121, 33, 6, 15, 119, 42]);
         assert_eq!(found.priority, 7);
         assert_eq!(wishes(&section, "").unwrap().provide[0], (12, b"fixed".to_vec()));
+    }
+
+    #[test]
+    fn families_are_ipv4_unless_said_otherwise() {
+        let families = |own: Value| wishes(&json!({"plexus": own}), "").map(|wishes| wishes.families);
+        assert_eq!(families(json!({})).unwrap(), [Family::Ipv4]);
+        assert_eq!(
+            families(json!({"families": ["ipv6", "ipv4", "ipv6"]})).unwrap(),
+            [Family::Ipv4, Family::Ipv6]
+        );
+        for wrong in [json!({"families": []}), json!({"families": ["ip"]}), json!({"family": "ipv6"})] {
+            assert_eq!(families(wrong).unwrap_err().code, Code::InvalidConfig);
+        }
     }
 
     #[test]

@@ -64,14 +64,15 @@ pub(super) fn unwrap(packet: &[u8]) -> Option<&[u8]> {
 }
 
 /// Adds 16-bit words to a checksum (RFC 1071).
-fn add(sum: u32, bytes: &[u8]) -> u32 {
+pub(super) fn add(sum: u32, bytes: &[u8]) -> u32 {
     bytes.chunks(2).fold(sum, |sum, pair| {
         let low = pair.get(1).copied().unwrap_or_default();
         sum.wrapping_add(u32::from(u16::from_be_bytes([pair[0], low])))
     })
 }
 
-fn finish(mut sum: u32) -> u16 {
+/// The sum as it is written.
+pub(super) fn finish(mut sum: u32) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -1,12 +1,16 @@
 //! A lease as its file has it: enough to renew and to release it without the pod's config.
 
+use std::net::Ipv6Addr;
+
 use serde::{Deserialize, Serialize};
 
 use super::config::Wishes;
+use super::family::Family;
 use super::machine::Lease;
 use super::message::Client;
 use super::terms::Terms;
 use crate::record::NetnsId;
+use crate::sandbox::Packets;
 
 /// The format of a lease file; another one is refused.
 pub(super) const HELD_VERSION: u32 = 1;
@@ -21,6 +25,9 @@ pub struct Key {
     pub network: String,
     /// The interface inside the container.
     pub ifname: String,
+    /// The kind of address: an interface may have a lease of each.
+    #[serde(default)]
+    pub family: Family,
 }
 
 /// One lease, or one that is being asked for.
@@ -39,6 +46,9 @@ pub(super) struct Held {
     /// The interface's hardware address.
     pub(super) mac: [u8; 6],
     pub(super) wishes: Wishes,
+    /// The interface's link-local address, for a lease of DHCPv6.
+    #[serde(default)]
+    pub(super) source: Option<Ipv6Addr>,
     /// The host's link that leads to the server, for a container that is gone.
     pub(super) uplink: Option<String>,
     /// The station that answered last: the server, or the relay before it.
@@ -55,7 +65,15 @@ impl Held {
     /// Who asks.
     pub(super) fn client(&self) -> Client {
         let id = Client::id_of(&self.key.container_id, &self.key.network, &self.key.ifname);
-        Client { id, mac: self.mac, wishes: self.wishes.clone() }
+        Client { id, mac: self.mac, wishes: self.wishes.clone(), source: self.source }
+    }
+
+    /// What its socket has to receive.
+    pub(super) fn packets(&self) -> Packets {
+        match self.source {
+            Some(_) => Packets::Dhcp6,
+            None => Packets::Dhcp,
+        }
     }
 
     #[cfg(test)]
@@ -68,6 +86,7 @@ impl Held {
             link: 7,
             mac: [2, 0, 0, 0, 0, 1],
             wishes: Wishes::default(),
+            source: None,
             uplink: None,
             station: [0xff; 6],
             lease: None,

@@ -1,11 +1,12 @@
 //! The client's states (RFC 2131, figure 5): what to send when, and what an answer changes. No I/O, and time comes from
 //! outside, in milliseconds since boot.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::clock::Dice;
+use super::family::Server;
 use super::message::{Ask, Kind, Reply};
 use super::terms::Terms;
 
@@ -70,7 +71,7 @@ pub(super) enum State {
     /// It looks for offers.
     Selecting,
     /// It asks for the address that was offered.
-    Requesting { address: Ipv4Addr, server: Ipv4Addr },
+    Requesting { address: IpAddr, server: Server },
     /// It asks whether the address that it had is still its own.
     Rebooting,
     /// It has a lease and lets the server alone.
@@ -305,7 +306,8 @@ impl Machine {
         let shortest = EXTEND_WAIT_MS.min(whole / 8).max(FIRST_WAIT_MS);
         let pause = (until.saturating_sub(now_ms) / 2).max(shortest);
         self.next_ms = now_ms.saturating_add(pause).min(until);
-        Event::Send { ask: Ask::Extend { address: lease.terms.address.addr() }, to_server }
+        let server = Some(lease.terms.server).filter(|_| to_server);
+        Event::Send { ask: Ask::Extend { address: lease.terms.address.addr(), server }, to_server }
     }
 
     /// One more message goes out. Repetitions do not move the lease's beginning: any of them may be the one answered.

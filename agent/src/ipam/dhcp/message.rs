@@ -1,6 +1,6 @@
-//! Messages to and from the server.
+//! Messages to and from a server of DHCP for IPv4, and what both kinds have in common.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::catch_unwind;
 
 use dhcproto::v4::{
@@ -9,6 +9,8 @@ use dhcproto::v4::{
 use dhcproto::{Decodable as _, Decoder, Encodable as _};
 
 use super::config::Wishes;
+use super::family::Server;
+use super::message6;
 use super::terms::Terms;
 
 /// The largest message that we take, in bytes: one packet on any Ethernet.
@@ -22,6 +24,8 @@ pub(super) struct Client {
     /// The interface's hardware address.
     pub(super) mac: [u8; 6],
     pub(super) wishes: Wishes,
+    /// The interface's link-local address, for a client of DHCPv6.
+    pub(super) source: Option<Ipv6Addr>,
 }
 
 /// What is sent. Addresses of the client stand where RFC 2131, table 5, has them.
@@ -30,15 +34,15 @@ pub(super) enum Ask {
     /// Who has an address?
     Discover,
     /// This one, please, of this server.
-    Select { address: Ipv4Addr, server: Ipv4Addr },
+    Select { address: IpAddr, server: Server },
     /// Is this still mine?
-    Reboot { address: Ipv4Addr },
-    /// I use this, and want to go on.
-    Extend { address: Ipv4Addr },
+    Reboot { address: IpAddr },
+    /// I use this, and want to go on; of this server, or of any.
+    Extend { address: IpAddr, server: Option<Server> },
     /// I do not need it any more.
-    Release { address: Ipv4Addr, server: Ipv4Addr },
+    Release { address: IpAddr, server: Server },
     /// Somebody else uses it.
-    Decline { address: Ipv4Addr, server: Ipv4Addr },
+    Decline { address: IpAddr, server: Server },
 }
 
 /// What a server answers.
@@ -46,14 +50,14 @@ pub(super) enum Ask {
 pub(super) struct Reply {
     pub(super) kind: Kind,
     pub(super) xid: u32,
-    pub(super) server: Ipv4Addr,
+    pub(super) server: Server,
 }
 
 /// An answer's kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Offer {
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// The terms, or why they cannot be used.
     Ack(Box<Result<Terms, &'static str>>),
@@ -69,14 +73,22 @@ impl Client {
         id
     }
 
-    /// The message's bytes; `seconds` have passed since the first one of this transaction.
+    /// The message's bytes; `seconds` have passed since the first one of this transaction. `None` where it does not fit, or
+    /// names an address of the other family.
     pub(super) fn write(&self, ask: Ask, xid: u32, seconds: u16) -> Option<Vec<u8>> {
+        match self.source {
+            Some(_) => message6::write(self, ask, xid, seconds),
+            None => self.write_v4(ask, xid, seconds),
+        }
+    }
+
+    fn write_v4(&self, ask: Ask, xid: u32, seconds: u16) -> Option<Vec<u8>> {
         let none = Ipv4Addr::UNSPECIFIED;
         let (kind, used) = match ask {
             Ask::Discover => (MessageType::Discover, none),
             Ask::Select { .. } | Ask::Reboot { .. } => (MessageType::Request, none),
-            Ask::Extend { address } => (MessageType::Request, address),
-            Ask::Release { address, .. } => (MessageType::Release, address),
+            Ask::Extend { address, .. } => (MessageType::Request, v4(address)?),
+            Ask::Release { address, .. } => (MessageType::Release, v4(address)?),
             Ask::Decline { .. } => (MessageType::Decline, none),
         };
         let is_answered = !matches!(ask, Ask::Release { .. } | Ask::Decline { .. });
@@ -90,14 +102,14 @@ impl Client {
         options.insert(DhcpOption::ClientIdentifier(id));
         match ask {
             Ask::Select { address, server } | Ask::Decline { address, server } => {
-                options.insert(DhcpOption::RequestedIpAddress(address));
-                options.insert(DhcpOption::ServerIdentifier(server));
+                options.insert(DhcpOption::RequestedIpAddress(v4(address)?));
+                options.insert(DhcpOption::ServerIdentifier(of_v4(server)?));
             }
             Ask::Reboot { address } => {
-                options.insert(DhcpOption::RequestedIpAddress(address));
+                options.insert(DhcpOption::RequestedIpAddress(v4(address)?));
             }
             Ask::Release { server, .. } => {
-                options.insert(DhcpOption::ServerIdentifier(server));
+                options.insert(DhcpOption::ServerIdentifier(of_v4(server)?));
             }
             Ask::Discover | Ask::Extend { .. } => {}
         }
@@ -124,6 +136,13 @@ impl Client {
 
     /// An answer for this client; anything else is `None`.
     pub(super) fn read(&self, bytes: &[u8]) -> Option<Reply> {
+        match self.source {
+            Some(_) => message6::read(self, bytes),
+            None => self.read_v4(bytes),
+        }
+    }
+
+    fn read_v4(&self, bytes: &[u8]) -> Option<Reply> {
         // The codec asserts on some malformed options.
         let decoded = catch_unwind(|| Message::decode(&mut Decoder::new(bytes)).ok());
         let message = decoded.ok().flatten()?;
@@ -138,12 +157,26 @@ impl Client {
             return None;
         };
         let kind = match message.opts().msg_type()? {
-            MessageType::Offer => Kind::Offer { address: message.yiaddr() },
+            MessageType::Offer => Kind::Offer { address: message.yiaddr().into() },
             MessageType::Ack => Kind::Ack(Box::new(Terms::of(&message, *server))),
             MessageType::Nak => Kind::Nak,
             _ => return None,
         };
-        Some(Reply { kind, xid: message.xid(), server: *server })
+        Some(Reply { kind, xid: message.xid(), server: Server::V4(*server) })
+    }
+}
+
+fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn of_v4(server: Server) -> Option<Ipv4Addr> {
+    match server {
+        Server::V4(address) => Some(address),
+        Server::V6(_) => None,
     }
 }
 
@@ -161,12 +194,15 @@ mod tests {
 
     use super::*;
 
-    const SERVER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
-    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 7);
+    const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+    const SERVER: Server = Server::V4(SERVER_IP);
+    const IP: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 7);
+    const ADDRESS: IpAddr = IpAddr::V4(IP);
 
     fn client() -> Client {
-        let wishes = Wishes { provide: vec![(12, b"web-0".to_vec())], request: vec![1, 3], priority: 0 };
-        Client { id: Client::id_of("cid", "net", "net1"), mac: [2, 0, 0, 0, 0, 1], wishes }
+        let wishes =
+            Wishes { provide: vec![(12, b"web-0".to_vec())], request: vec![1, 3], ..Wishes::default() };
+        Client { id: Client::id_of("cid", "net", "net1"), mac: [2, 0, 0, 0, 0, 1], wishes, source: None }
     }
 
     fn sent(client: &Client, ask: Ask) -> Message {
@@ -176,11 +212,11 @@ mod tests {
     }
 
     fn answer(kind: MessageType, mac: [u8; 6]) -> Vec<u8> {
-        let mut message = Message::new_with_id(7, [0; 4].into(), ADDRESS, [0; 4].into(), [0; 4].into(), &mac);
+        let mut message = Message::new_with_id(7, [0; 4].into(), IP, [0; 4].into(), [0; 4].into(), &mac);
         message.set_opcode(Opcode::BootReply);
         let options = message.opts_mut();
         options.insert(DhcpOption::MessageType(kind));
-        options.insert(DhcpOption::ServerIdentifier(SERVER));
+        options.insert(DhcpOption::ServerIdentifier(SERVER_IP));
         options.insert(DhcpOption::SubnetMask([255, 255, 255, 0].into()));
         options.insert(DhcpOption::AddressLeaseTime(120));
         message.to_vec().unwrap()
@@ -194,7 +230,7 @@ mod tests {
             (Ask::Discover, MessageType::Discover, false, false, false, true),
             (select, MessageType::Request, false, true, true, true),
             (Ask::Reboot { address: ADDRESS }, MessageType::Request, false, true, false, true),
-            (Ask::Extend { address: ADDRESS }, MessageType::Request, true, false, false, false),
+            (Ask::Extend { address: ADDRESS, server: None }, MessageType::Request, true, false, false, false),
             (
                 Ask::Release { address: ADDRESS, server: SERVER },
                 MessageType::Release,
@@ -215,7 +251,7 @@ mod tests {
             let message = sent(&client, ask);
             let has = |code| message.opts().get(code).is_some();
             assert_eq!(message.opts().msg_type(), Some(kind), "{ask:?}");
-            assert_eq!(message.ciaddr() == ADDRESS, used, "{ask:?}");
+            assert_eq!(message.ciaddr() == IP, used, "{ask:?}");
             assert_eq!(has(OptionCode::RequestedIpAddress), wanted, "{ask:?}");
             assert_eq!(has(OptionCode::ServerIdentifier), has_server, "{ask:?}");
             assert_eq!(message.flags().broadcast(), is_broadcast, "{ask:?}");

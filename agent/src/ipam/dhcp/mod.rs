@@ -1,4 +1,4 @@
-//! IPAM `dhcp`: an address leased from a server on the pod's network, by IPv4 (RFC 2131).
+//! IPAM `dhcp`: an address leased from a server on the pod's network, for IPv4 (RFC 2131) and IPv6 (RFC 8415).
 //!
 //! ```text
 //! ADD ── acquire ──▶ packets on the pod's interface ──▶ lease file ──▶ table
@@ -8,7 +8,7 @@
 //! DEL ── release ──▶ one packet, then the file goes
 //! ```
 //!
-//! `machine` (what to send when), `terms` (what a server's answer means), `message` and `frame` (bytes), `config` and
+//! `machine` (what to send when), `terms` (what a server's answer means), `message` and `frame` (bytes; with a 6 those of DHCPv6), `config` and
 //! `table` are pure. Facts: RFC 2131, 2132, 3442, 3397, and the reference plugin (containernetworking/plugins,
 //! plugins/ipam/dhcp) for keys, client identifier and options.
 
@@ -17,10 +17,13 @@ mod change;
 mod clock;
 mod config;
 mod counts;
+mod family;
 mod frame;
+mod frame6;
 mod held;
 mod machine;
 mod message;
+mod message6;
 mod probe;
 mod release;
 mod renewer;
@@ -32,6 +35,7 @@ mod terms;
 pub(crate) use acquire::Ask;
 pub use config::Wishes;
 pub use counts::Counts;
+pub use family::Family;
 pub use held::Key;
 pub use renewer::start;
 pub use room::Dhcp;

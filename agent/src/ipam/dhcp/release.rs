@@ -13,7 +13,7 @@ use super::message::Ask;
 use super::room::Dhcp;
 use crate::netlink::Netlink;
 use crate::plugin::Sandbox;
-use crate::sandbox::{PacketSocket, Packets};
+use crate::sandbox::PacketSocket;
 
 impl Dhcp {
     /// Gives a lease back, if the attachment has one: tells the server once, as nobody answers, and forgets it.
@@ -77,7 +77,7 @@ impl Dhcp {
             }
         }
         let index = Netlink::host_index(held.uplink.as_deref()?).ok().flatten()?;
-        PacketSocket::open(index, Packets::Dhcp).ok()
+        PacketSocket::open(index, held.packets()).ok()
     }
 
     /// Gives back what attachments of this network hold that are not in `valid` (container id, interface).
@@ -98,6 +98,6 @@ impl Dhcp {
 pub(super) fn on_interface(held: &Held, sandbox: &Sandbox) -> Option<PacketSocket> {
     let link = sandbox.netlink.link_by_index(held.link).ok().flatten()?;
     (link.mac == held.mac)
-        .then(|| PacketSocket::open_in(sandbox.netns.as_fd(), link.index, Packets::Dhcp).ok())
+        .then(|| PacketSocket::open_in(sandbox.netns.as_fd(), link.index, held.packets()).ok())
         .flatten()
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use plexus_cni::{CniError, Code};
 
+use super::family::Family;
 use super::held::{HELD_VERSION, Held, Key};
 use crate::fault;
 
@@ -92,7 +93,11 @@ impl Store {
 
     /// The name is a hash: interface names may have bytes that file names have not.
     fn path(&self, key: &Key) -> PathBuf {
-        let identity = [&*key.container_id, &key.network, &key.ifname].join("\0");
+        let family = match key.family {
+            Family::Ipv4 => "",
+            Family::Ipv6 => "\0ipv6",
+        };
+        let identity = [&*key.container_id, &key.network, &key.ifname].join("\0") + family;
         // FNV-1a, 64 bits.
         let hash = identity.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -123,7 +128,7 @@ mod tests {
     use crate::ipam::dhcp::terms::tests::terms;
 
     fn key(ifname: &str) -> Key {
-        Key { container_id: "c".into(), network: "n".into(), ifname: ifname.into() }
+        Key { container_id: "c".into(), network: "n".into(), ifname: ifname.into(), family: Family::Ipv4 }
     }
 
     #[test]

@@ -112,14 +112,21 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::net::IpAddr;
 
     use super::*;
+    use crate::ipam::dhcp::family::Family;
     use crate::ipam::dhcp::machine::Event;
     use crate::ipam::dhcp::message::{Ask, Kind, Reply};
     use crate::ipam::dhcp::terms::tests::terms;
 
     fn lease(at: u32, lease_s: u32) -> Held {
-        let key = Key { container_id: format!("c{at}"), network: "n".into(), ifname: "net1".into() };
+        let key = Key {
+            container_id: format!("c{at}"),
+            network: "n".into(),
+            ifname: "net1".into(),
+            family: Family::Ipv4,
+        };
         let [_, _, high, low] = at.to_be_bytes();
         let lease = Lease { terms: terms([10, 1, high, low], lease_s), since_ms: 0 };
         Held { lease: Some(lease), ..Held::for_tests(key) }
@@ -152,8 +159,9 @@ mod tests {
     }
 
     fn answer(table: &mut Table, key: &Key, ask: Ask, now: u64, dice: &mut Dice) {
-        let (Ask::Reboot { address } | Ask::Extend { address }) = ask else { unreachable!("{ask:?}") };
+        let (Ask::Reboot { address } | Ask::Extend { address, .. }) = ask else { unreachable!("{ask:?}") };
         let machine = &mut table.get_mut(key).unwrap().machine;
+        let IpAddr::V4(address) = address else { unreachable!() };
         let terms = terms(address.octets(), 3600);
         let (server, xid) = (terms.server, machine.transaction(now).0);
         let reply = Reply { kind: Kind::Ack(Box::new(Ok(terms))), xid, server };

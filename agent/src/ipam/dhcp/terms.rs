@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use dhcproto::v4::{DhcpOption, Message, OptionCode};
+use dhcproto::v6::{self, DhcpOptions, IAAddr, IANA};
 use ipnet::{IpNet, Ipv4Net};
 use plexus_cni::json::Object;
 use plexus_cni::result::{Dns, IpConfig, Route};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::family::Server;
 use crate::ipam::IpamResult;
 
 /// A lease of this many seconds has no end (RFC 2131, 3.3).
@@ -25,14 +27,14 @@ const NAMES_MAX: usize = 32;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Terms {
     /// The address and the length of its subnet's prefix.
-    pub(super) address: Ipv4Net,
-    /// The server's identifier, which is its address.
-    pub(super) server: Ipv4Addr,
+    pub(super) address: IpNet,
+    /// The server that gave it.
+    pub(super) server: Server,
     /// The first router.
     pub(super) gateway: Option<Ipv4Addr>,
     /// Destination and next hop; 0.0.0.0 is on the link.
     pub(super) routes: Vec<(Ipv4Net, Ipv4Addr)>,
-    pub(super) name_servers: Vec<Ipv4Addr>,
+    pub(super) name_servers: Vec<IpAddr>,
     pub(super) domain: Option<String>,
     pub(super) search: Vec<String>,
     /// Seconds until it ends; `None` is never.
@@ -66,8 +68,8 @@ impl Terms {
         };
         let (lease_s, renew_s, rebind_s) = times(message)?;
         Ok(Self {
-            address,
-            server,
+            address: IpNet::V4(address),
+            server: Server::V4(server),
             gateway,
             routes: routes(message, gateway),
             name_servers: name_servers(message),
@@ -79,10 +81,23 @@ impl Terms {
         })
     }
 
-    /// What is known of a lease while it is asked for: enough to give it back.
-    pub(super) fn intended(address: Ipv4Addr, server: Ipv4Addr) -> Self {
+    /// Reads what a server of DHCPv6 gave. The address stands alone: which others are on the link the routers say.
+    pub(super) fn of_v6(options: &DhcpOptions, association: &IANA, given: &IAAddr, server: Server) -> Self {
+        let (lease_s, renew_s, rebind_s) = times_v6(association, given);
         Self {
-            address: Ipv4Net::from(address),
+            name_servers: name_servers_v6(options),
+            search: search_v6(options),
+            lease_s,
+            renew_s,
+            rebind_s,
+            ..Self::intended(given.addr.into(), server)
+        }
+    }
+
+    /// What is known of a lease while it is asked for: enough to give it back.
+    pub(super) fn intended(address: IpAddr, server: Server) -> Self {
+        Self {
+            address: IpNet::from(address),
             server,
             gateway: None,
             routes: Vec::new(),
@@ -103,7 +118,7 @@ impl Terms {
     /// The address as results list it.
     pub(super) fn ip(&self) -> IpConfig {
         let gateway = self.gateway.map(IpAddr::V4);
-        IpConfig { address: IpNet::V4(self.address), gateway, interface: None, extra: Object::new() }
+        IpConfig { address: self.address, gateway, interface: None, extra: Object::new() }
     }
 
     /// The routes as results list them, with this metric unless it is 0.
@@ -118,7 +133,7 @@ impl Terms {
 
     /// What IPAM answers.
     pub(super) fn result(&self, priority: u32) -> IpamResult {
-        let texts = |addresses: &[Ipv4Addr]| {
+        let texts = |addresses: &[IpAddr]| {
             addresses.iter().map(|address| Value::from(address.to_string())).collect::<Vec<_>>()
         };
         let mut dns = Object::new();
@@ -189,9 +204,11 @@ fn classful(dst: Ipv4Addr) -> Option<Ipv4Net> {
     if network.trunc() == network { Some(network) } else { Ipv4Net::new(dst, 32).ok() }
 }
 
-fn name_servers(message: &Message) -> Vec<Ipv4Addr> {
+fn name_servers(message: &Message) -> Vec<IpAddr> {
     match message.opts().get(OptionCode::DomainNameServer) {
-        Some(DhcpOption::DomainNameServer(servers)) => servers.iter().take(NAMES_MAX).copied().collect(),
+        Some(DhcpOption::DomainNameServer(servers)) => {
+            servers.iter().take(NAMES_MAX).copied().map(IpAddr::V4).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -206,6 +223,39 @@ fn domain(message: &Message) -> Option<String> {
 fn search(message: &Message) -> Vec<String> {
     match message.opts().get(OptionCode::DomainSearch) {
         Some(DhcpOption::DomainSearch(names)) => {
+            names.iter().take(NAMES_MAX).filter_map(|name| host_name(&name.to_ascii())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// As [`times`]: without the server's word half and four fifths of the preferred lifetime (RFC 8415, 21.4).
+fn times_v6(association: &IANA, given: &IAAddr) -> (Option<u64>, u64, u64) {
+    if given.valid_life == FOR_EVER_S {
+        return (None, u64::MAX, u64::MAX);
+    }
+    let lease = u64::from(given.valid_life).max(LEASE_S_MIN);
+    let preferred = u64::from(given.preferred_life).clamp(LEASE_S_MIN / 2, lease);
+    let or = |told: u32, else_s: u64| if told == 0 { else_s } else { u64::from(told) };
+    let (renew, rebind) = (or(association.t1, preferred / 2), or(association.t2, preferred * 4 / 5));
+    if renew > 0 && renew < rebind && rebind < lease {
+        return (Some(lease), renew, rebind);
+    }
+    (Some(lease), lease / 2, lease * 4 / 5)
+}
+
+fn name_servers_v6(options: &DhcpOptions) -> Vec<IpAddr> {
+    match options.get(v6::OptionCode::DomainNameServers) {
+        Some(v6::DhcpOption::DomainNameServers(servers)) => {
+            servers.iter().take(NAMES_MAX).copied().map(IpAddr::V6).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn search_v6(options: &DhcpOptions) -> Vec<String> {
+    match options.get(v6::OptionCode::DomainSearchList) {
+        Some(v6::DhcpOption::DomainSearchList(names)) => {
             names.iter().take(NAMES_MAX).filter_map(|name| host_name(&name.to_ascii())).collect()
         }
         _ => Vec::new(),

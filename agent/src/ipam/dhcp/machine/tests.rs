@@ -1,12 +1,15 @@
 //! The client against a server that answers, refuses, or is silent, on a clock of the tests' own.
 
+use std::net::Ipv4Addr;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::ipam::dhcp::terms::tests::terms;
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 7);
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+const OCTETS: [u8; 4] = [10, 1, 0, 7];
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::from_octets(OCTETS));
+const SERVER: Server = Server::V4(Ipv4Addr::new(10, 1, 0, 1));
 
 /// A client and its dice.
 struct Rig {
@@ -46,7 +49,7 @@ impl Rig {
 }
 
 fn ack(lease_s: u32) -> Kind {
-    Kind::Ack(Box::new(Ok(terms(ADDRESS.octets(), lease_s))))
+    Kind::Ack(Box::new(Ok(terms(OCTETS, lease_s))))
 }
 
 fn to_all(ask: Ask) -> Event {
@@ -92,15 +95,18 @@ fn an_offer_whose_server_falls_silent_is_given_up() {
 #[test]
 fn the_server_is_asked_at_t1_all_at_t2_and_then_the_lease_ends() {
     let mut rig = Rig::bound(800);
-    let extend = Ask::Extend { address: ADDRESS };
     let mut to_server = 0;
     loop {
         match rig.next() {
-            Event::Send { ask, to_server: true } if ask == extend => {
+            Event::Send { ask, to_server: true }
+                if ask == (Ask::Extend { address: ADDRESS, server: Some(SERVER) }) =>
+            {
                 assert!((360_000..700_000).contains(&rig.now_ms), "{}", rig.now_ms);
                 to_server += 1;
             }
-            Event::Send { ask, to_server: false } if ask == extend => {
+            Event::Send { ask, to_server: false }
+                if ask == (Ask::Extend { address: ADDRESS, server: None }) =>
+            {
                 assert!((700_000..800_000).contains(&rig.now_ms), "{}", rig.now_ms);
             }
             Event::Expired => break,
@@ -150,7 +156,7 @@ fn an_address_that_is_taken_is_declined_and_the_search_waits() {
 
 #[test]
 fn after_a_restart_the_address_is_confirmed_or_used_as_long_as_it_was_given() {
-    let lease = Lease { terms: terms(ADDRESS.octets(), 800), since_ms: 0 };
+    let lease = Lease { terms: terms(OCTETS, 800), since_ms: 0 };
     let mut rig = Rig::of(Machine::rebooting(lease.clone(), 5_000));
     assert_eq!(rig.next(), to_all(Ask::Reboot { address: ADDRESS }));
     assert_eq!(rig.now_ms, 5_000);
@@ -192,7 +198,7 @@ fn answers_of_others_and_of_other_transactions_are_passed_over() {
     let foreign = Reply { kind: offer.clone(), xid, server: SERVER };
     assert_eq!(rig.machine.hear(0, foreign, &mut rig.dice), None);
     rig.hear(offer);
-    let other = Reply { kind: ack(60), xid: rig.machine.xid, server: [10, 1, 0, 2].into() };
+    let other = Reply { kind: ack(60), xid: rig.machine.xid, server: Server::V4([10, 1, 0, 2].into()) };
     assert_eq!(rig.machine.hear(0, other, &mut rig.dice), None);
     let unusable = Kind::Ack(Box::new(Err("no mask")));
     assert_eq!(rig.hear(unusable), Some(Event::Unusable("no mask")));
