@@ -1,3 +1,5 @@
+//! ADD, CHECK, DEL and GC on the pools of a cluster.
+
 use plexus_cni::Code;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! A crash at any request of an ADD or DEL.
+
 use super::*;
 use crate::lab::Fault;
 

@@ -1,3 +1,5 @@
+//! Many who allocate from one pool at the same time.
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
