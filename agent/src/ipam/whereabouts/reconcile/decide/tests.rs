@@ -1,3 +1,5 @@
+//! What is a leak, and what is kept whatever anybody says.
+
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
