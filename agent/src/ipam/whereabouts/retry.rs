@@ -10,8 +10,8 @@ const ROUND_MAX: usize = 1024;
 /// How long one release may take.
 const RELEASE_MAX: Duration = Duration::from_secs(10);
 
-/// Makes kept releases; the first that fails ends the round. `is_free` takes the lock of a container and says whether
-/// nobody works on it: an ADD of the same interface must not lose its address to an earlier one's release.
+/// Makes kept releases; the first that nobody answers ends the round. `lock` takes the lock of a container, unless
+/// somebody works on it: an ADD of the same interface must not lose its address to an earlier one's release.
 pub fn pending<Lock>(cluster: &Cluster, lock: impl Fn(&str) -> Option<Lock>) {
     for release in cluster.pending.all(ROUND_MAX) {
         let Some(_ours) = lock(&release.container_id) else { continue };

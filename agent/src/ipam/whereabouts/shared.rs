@@ -206,7 +206,7 @@ impl SharedPool {
         deadline: Instant,
     ) -> MutexGuard<'a, State> {
         state.is_busy = true;
-        // The leader's own wish is in every batch: it must not lead for others only until its deadline passes.
+        // The leader's own wish is in its batch: it must not lead for others only, until its time is over.
         let own = state.waiting.iter().position(|(other, _)| *other == ticket);
         if let Some(own) = own.and_then(|at| state.waiting.remove(at)) {
             state.waiting.push_front(own);
