@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,6 +57,8 @@ pub fn check(object: &Value) -> Result<(), SchemaError> {
         ("networking.k8s.io/v1", "NetworkPolicy") => again::<NetworkPolicy>,
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => again::<ClusterRole>,
         ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => again::<ClusterRoleBinding>,
+        ("rbac.authorization.k8s.io/v1", "Role") => again::<Role>,
+        ("rbac.authorization.k8s.io/v1", "RoleBinding") => again::<RoleBinding>,
         ("apiextensions.k8s.io/v1", "CustomResourceDefinition") => again::<CustomResourceDefinition>,
         ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition") => again::<NetworkAttachmentDefinition>,
         ("monitoring.coreos.com/v1", "ServiceMonitor") => again::<ServiceMonitor>,
