@@ -19,6 +19,7 @@ pub mod instance;
 pub mod ipam;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod leases;
 pub mod locks;
 pub mod metrics;
 pub mod netlink;

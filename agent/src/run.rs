@@ -16,7 +16,7 @@ use crate::netlink::Netlink;
 use crate::settings::Settings;
 use crate::status::Publisher;
 use crate::worker::Pool;
-use crate::{reconcile, repair, server, spool};
+use crate::{leases, reconcile, repair, server, spool};
 
 /// Takes over what is there, then serves until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
@@ -67,6 +67,7 @@ fn take_over(settings: Settings) -> anyhow::Result<(Arc<Agent>, Pool)> {
     let host = Netlink::open()?;
     repair::release_earlier_boots(&agent, &host);
     repair::repair(&agent, &host);
+    leases::take_over(&agent).context("cannot take over the leases of this node's slices")?;
     spool::replay(&agent, &host, &NoShim);
     dhcp::start(&agent).context("cannot start to renew leases")?;
     Publisher::start(&agent).context("cannot start to publish")?;

@@ -81,7 +81,7 @@ impl Ipam {
         let native = Ipam::native(section.get("type")?.as_str()?)?;
         let wants_exec = section.get("plexus").and_then(|own| own.get("exec")) == Some(&true.into());
         let is_served = match native {
-            Ipam::Whereabouts => has_cluster && !wants_exec && !whereabouts::config::has_slices(section),
+            Ipam::Whereabouts => has_cluster && !wants_exec,
             Ipam::HostLocal | Ipam::Static => true,
         };
         is_served.then_some(native)

@@ -64,7 +64,10 @@ fn a_pod_gets_addresses_of_the_clusters_pools_and_gives_them_back() {
     let earlier = node.calls_since(0).len();
     node.added(&two, &meta());
     let warm = ["create overlappingrangeipreservations", "patch ippools"];
-    assert_eq!(node.pool_calls(earlier), [warm, warm].concat(), "two requests for each address");
+    let mut calls = node.pool_calls(earlier);
+    // What nodes in fast mode hold is looked at every few seconds.
+    calls.retain(|call| call != "list nodeslicepools");
+    assert_eq!(calls, [warm, warm].concat(), "two requests for each address");
     assert_eq!(node.pool("10.77.0.0-24"), ["1 default/one net1", "2 default/two net1"]);
     assert_eq!(node.pool("fd77---64"), ["1 default/one net1", "2 default/two net1"]);
     assert_eq!(node.reservations(), ["10.77.0.1", "10.77.0.2", "fd77--1", "fd77--2"]);

@@ -30,10 +30,13 @@ const UNDO_MAX: Duration = Duration::from_secs(3);
 /// Allocates one address of each range, in the config's order, and appends the static ones. On failure what this call
 /// may have taken is released, now or later.
 pub(in crate::ipam) fn add(request: &IpamRequest) -> Result<IpamResult, CniError> {
-    let config = Config::of(request)?;
+    let mut config = Config::of(request)?;
     let cluster = request.cluster()?;
     let holder = holder(request)?;
     let deadline = request.deadline.checked_sub(MARGIN).unwrap_or(request.deadline);
+    if config.overlapping {
+        keep_off_slices(cluster, &mut config, deadline)?;
+    }
     // A kept release of this interface must not free what is given now.
     release::finish(cluster, request.container_id, request.ifname, deadline)?;
     let mut taker = Taker {
@@ -60,6 +63,21 @@ pub(in crate::ipam) fn add(request: &IpamRequest) -> Result<IpamResult, CniError
     cluster.note_allocated(taker.given.len());
     ips.extend(config.addresses.iter().cloned());
     Ok(IpamResult { ips, routes: config.routes, dns: config.dns })
+}
+
+/// Takes out of the ranges what nodes in fast mode have claimed: every address of a slice is its node's to give.
+fn keep_off_slices(cluster: &Cluster, config: &mut Config, deadline: Instant) -> Result<(), CniError> {
+    let claimed = cluster.claimed.ranges(&*cluster.store, &config.network_name, deadline);
+    cluster.note(&claimed);
+    for slice in claimed? {
+        for part in &mut config.parts {
+            part.range.exclude(slice);
+            if let Some(wanted) = part.wanted.filter(|wanted| slice.contains(wanted)) {
+                return Err(held_by(wanted, &format!("a node, with the whole slice {slice}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Who asks: the runtime must have named the pod.
@@ -222,7 +240,7 @@ fn text_of(holder: &Allocation) -> String {
     format!("pod {} interface {:?}, container {}", holder.podref, holder.ifname, holder.id)
 }
 
-fn ip_config(config: &Config, part: &Part, address: IpAddr) -> IpConfig {
+pub(super) fn ip_config(config: &Config, part: &Part, address: IpAddr) -> IpConfig {
     // The prefix length belongs to a network of the same family, so it fits.
     let net = IpNet::new(address, part.range.network.prefix_len()).unwrap_or(IpNet::from(address));
     let gateway = config.gateway.filter(|gateway| gateway.is_ipv4() == address.is_ipv4());

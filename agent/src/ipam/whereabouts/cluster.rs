@@ -1,15 +1,17 @@
 //! What this agent knows of the cluster's pools.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use plexus_cni::CniError;
 
 use super::pending::Pending;
 use super::shared::SharedPool;
+use super::slices::{ClaimedSlices, Slices};
 use crate::cluster::{ApiError, ApiErrorKind, Catalog, IpPool, PoolStore};
 
 /// After a call that nobody answered, releases are left to the retry for this long.
@@ -29,6 +31,11 @@ pub struct Cluster {
     pub catalog: Option<Arc<Catalog>>,
     /// Releases that could not be made yet.
     pub pending: Pending,
+    /// Where this node's slices are kept, and they themselves once somebody needed them.
+    slices_dir: PathBuf,
+    slices: Mutex<Option<Arc<Slices>>>,
+    /// Slices of whichever node: nothing is allocated inside of them one by one.
+    pub(super) claimed: ClaimedSlices,
     pools: Mutex<BTreeMap<String, Arc<SharedPool>>>,
     /// Versions of the reservations that this process made, by name.
     versions: Mutex<BTreeMap<String, String>>,
@@ -50,12 +57,25 @@ impl Cluster {
             node,
             catalog,
             pending: Pending::below(state_dir),
+            slices_dir: state_dir.join("ipam/slices"),
+            slices: Mutex::default(),
+            claimed: ClaimedSlices::default(),
             pools: Mutex::default(),
             versions: Mutex::default(),
             away_until: Mutex::default(),
             retries: AtomicU64::default(),
             allocated: AtomicU64::default(),
         }
+    }
+
+    /// The slices of this node; their files are read by the first call.
+    pub fn slices(&self) -> Result<Arc<Slices>, CniError> {
+        let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slices) = &*slices {
+            return Ok(Arc::clone(slices));
+        }
+        let opened = Arc::new(Slices::open(&self.slices_dir, &self.node, Arc::clone(&self.store))?);
+        Ok(Arc::clone(slices.insert(opened)))
     }
 
     /// The pool of this name, as all workers share it.

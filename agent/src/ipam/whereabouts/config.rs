@@ -81,6 +81,11 @@ impl Config {
         Self::parse(request, &merged)
     }
 
+    /// Whether addresses come from slices of this node.
+    pub fn has_slices(&self) -> bool {
+        !self.node_slice_size.is_empty()
+    }
+
     fn parse(request: &IpamRequest, merged: &Object) -> Result<Self, CniError> {
         let section: Section = json::typed(merged, "ipam")?;
         let first: RangeText = json::typed(merged, "ipam")?;
@@ -129,11 +134,6 @@ impl Config {
             node_slice_size: section.node_slice_size.unwrap_or_default(),
         })
     }
-}
-
-/// Whether the section asks for fast mode.
-pub fn has_slices(section: &Object) -> bool {
-    section.get("node_slice_size").and_then(Value::as_str).is_some_and(|size| !size.is_empty())
 }
 
 /// Gives each requested address to the first range that gives it; one that none gives is an error.

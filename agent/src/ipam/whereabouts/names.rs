@@ -18,11 +18,6 @@ pub fn reservation(network_name: &str, address: IpAddr) -> String {
     prefixed(network_name, normalized(&address.to_string()))
 }
 
-/// Name of the NodeSlicePool: the network's own name, or that of its range.
-pub fn slice_pool(network_name: &str, range: &str) -> String {
-    if network_name.is_empty() { normalized(range) } else { network_name.to_owned() }
-}
-
 /// Whether the API server takes this as a name (RFC 1123, as a subdomain).
 pub fn is_valid(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -62,8 +57,6 @@ mod tests {
         assert_eq!(of("blue", "10.0.0.5"), "blue-10.0.0.5");
         assert_eq!(of("", "fd00::5"), "fd00--5");
         assert_eq!(of("", "fd00::"), "fd00--0");
-        assert_eq!(slice_pool("", "10.0.0.0/16"), "10.0.0.0-16");
-        assert_eq!(slice_pool("blue", "10.0.0.0/16"), "blue");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod acquire;
 mod book;
 mod claim;
+mod claimed;
 mod claimer;
 mod counters;
 mod cut;
@@ -22,6 +23,7 @@ mod span;
 mod spec;
 mod store;
 mod sync;
+pub(super) mod verbs;
 mod view;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,7 @@ pub use self::acquire::Wish;
 pub use self::book::Usage;
 pub use self::counters::{Counter, Counters};
 pub use self::lease::Lease;
+pub use self::claimed::ClaimedSlices;
 pub use self::overlap::claimed;
 pub use self::repair::Held;
 pub use self::span::Span;

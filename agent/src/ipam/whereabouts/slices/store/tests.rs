@@ -1,3 +1,5 @@
+//! What a crash leaves of the file.
+
 use std::time::Instant;
 
 use proptest::prelude::*;

@@ -5,6 +5,7 @@ mod crash;
 mod life;
 mod model;
 mod overlaps;
+mod verbs;
 
 use std::net::IpAddr;
 use std::sync::Arc;
