@@ -10,6 +10,7 @@
 mod node;
 
 mod denied;
+mod fast;
 mod identity;
 mod outage;
 mod reconcile;

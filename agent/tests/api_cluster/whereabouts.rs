@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::node::{Node, meta};
 
-const OBJECTS: &str = "/apis/whereabouts.cni.cncf.io/v1alpha1/namespaces/kube-system";
+pub(crate) const OBJECTS: &str = "/apis/whereabouts.cni.cncf.io/v1alpha1/namespaces/kube-system";
 
 fn shared(name: &str, ranges: &[&str]) -> Value {
     let more: Vec<Value> = ranges[1..].iter().map(|range| json!({"range": range})).collect();
@@ -45,7 +45,7 @@ impl Node {
     }
 
     /// Calls about whereabouts' objects since there were `earlier` calls; none may have been refused.
-    fn pool_calls(&self, earlier: usize) -> Vec<String> {
+    pub(crate) fn pool_calls(&self, earlier: usize) -> Vec<String> {
         let calls = self.calls_since(earlier);
         assert!(calls.iter().all(|call| call.status != 403), "{calls:?}");
         let resources = ["ippools", "overlappingrangeipreservations", "nodeslicepools"];
@@ -128,7 +128,7 @@ fn an_add_without_definitions_says_what_is_missing() {
 }
 
 /// One agent's view of the cluster, with the rights of plexusd's account.
-fn connect(node: &Node, name: &str) -> Arc<ApiServer> {
+pub(crate) fn connect(node: &Node, name: &str) -> Arc<ApiServer> {
     let (catalog, calls) = (Arc::new(Catalog::default()), Arc::new(Calls::default()));
     let kubeconfig = Some(node.api.kubeconfig());
     cluster::start(kubeconfig, name.into(), "kube-system".into(), &catalog, &calls).unwrap()
