@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Forward(ForwardOptions),
     /// How exactly rates are kept, and what TCP makes of it, against the standard bandwidth plugin and tbf
     Police(PoliceOptions),
+    /// Addresses of cluster-wide pools: 1 to 256 simulated nodes against a real API server
+    Ipam(IpamOptions),
 }
 
 /// What every verb takes.
@@ -125,6 +127,58 @@ impl PoliceOptions {
     /// How long a rate is measured after its first second.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+}
+
+/// Options of `ipam`.
+#[derive(Debug, Args)]
+pub(crate) struct IpamOptions {
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// Write the figures as one self-contained page to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Numbers of simulated nodes
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,16,64,256", value_parser = nodes)]
+    pub(crate) nodes: Vec<usize>,
+    /// Addresses that each run hands out and takes back, IPv4 and IPv6 together
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = addresses)]
+    pub(crate) addresses: usize,
+    /// Most addresses that are held at the same time in classic mode: one object lists half of them
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = addresses)]
+    pub(crate) held: usize,
+    /// ADDs per second over all nodes where they are paced
+    #[arg(long, value_name = "N", default_value_t = 200.0, value_parser = rate)]
+    pub(crate) rate: f64,
+    /// Seconds after which a run begins no further ADD
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) limit_s: u64,
+    /// Where the nodes keep their leases, a real file system [default: the directory for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) work_dir: Option<PathBuf>,
+}
+
+/// A number of nodes.
+fn nodes(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if (1..=256).contains(&count) => Ok(count),
+        _ => Err("a number of nodes between 1 and 256 is wanted".into()),
+    }
+}
+
+/// A number of addresses; a /16 has 65,534.
+fn addresses(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if (2..=100_000).contains(&count) => Ok(count),
+        _ => Err("a number of addresses between 2 and 100000 is wanted".into()),
+    }
+}
+
+/// A rate of ADDs.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (1.0..=100_000.0).contains(&rate) => Ok(rate),
+        _ => Err("a number of ADDs per second between 1 and 100000 is wanted".into()),
     }
 }
 

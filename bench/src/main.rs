@@ -6,6 +6,7 @@ mod demo;
 mod environment;
 mod forward;
 mod html;
+mod ipam;
 mod packets;
 mod police;
 mod publish;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Verb::Cni(options) => cni::verb(options, &mut screen),
         Verb::Forward(options) => forward::verb(options, &mut screen),
         Verb::Police(options) => police::verb(options, &mut screen),
+        Verb::Ipam(options) => ipam::verb(options, &mut screen),
     };
     outcome.unwrap_or_else(|error| {
         screen.failure(&error);

@@ -9,7 +9,7 @@ enum Wanted {
 
 use Wanted::{AtLeast, AtMost};
 
-const WANTED: [(&str, Wanted); 20] = [
+const WANTED: [(&str, Wanted); 25] = [
     ("add_vs_reference", AtMost(0.333)),
     ("add_vs_floor", AtMost(2.5)),
     ("parallel40_throughput_vs_reference", AtLeast(4.0)),
@@ -30,6 +30,11 @@ const WANTED: [(&str, Wanted); 20] = [
     ("tcp_goodput_policed_percent_min", AtLeast(90.0)),
     ("tcp_goodput_shaped_percent_min", AtLeast(97.0)),
     ("restart_lost_packets", AtMost(0.0)),
+    ("duplicates", AtMost(0.0)),
+    ("leaks", AtMost(0.0)),
+    ("fast_requests_per_allocation", AtMost(0.1)),
+    ("fast_p99_growth_1_to_64", AtMost(2.0)),
+    ("classic_requests_per_allocation", AtMost(3.0)),
 ];
 
 /// The bound of a ratio in words, and whether it is met; nothing for a ratio without one.

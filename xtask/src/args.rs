@@ -169,7 +169,9 @@ pub(crate) enum Benchmark {
     Forward,
     /// How exactly rates are kept, beside the standard bandwidth plugin and tbf
     Police,
-    /// All three; each writes files of its own, FILE with the benchmark's name before the extension
+    /// Addresses of cluster-wide pools, from 1 to 256 simulated nodes against a real API server
+    Ipam,
+    /// All four; each writes files of its own, FILE with the benchmark's name before the extension
     All,
 }
 
@@ -191,6 +193,12 @@ pub(crate) struct BenchOptions {
     /// Adds the arm `multus`: the directory that holds Multus' binaries
     #[arg(long, value_name = "DIR")]
     pub(crate) multus_bin: Option<PathBuf>,
+    /// Addresses of each run of `ipam`; plexus-bench chooses when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) addresses: Option<u64>,
+    /// Seconds after which a run of `ipam` begins no further ADD; plexus-bench chooses when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) limit_s: Option<u64>,
     /// Rounds of each arm; plexus-bench chooses when absent
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<u32>,

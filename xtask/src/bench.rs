@@ -19,8 +19,12 @@ pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<Exit
         Benchmark::Cni => &["cni"],
         Benchmark::Forward => &["forward"],
         Benchmark::Police => &["police"],
-        Benchmark::All => &["cni", "forward", "police"],
+        Benchmark::Ipam => &["ipam"],
+        Benchmark::All => &["cni", "forward", "police", "ipam"],
     };
+    if verbs.contains(&"ipam") {
+        setup::ensure(workspace, setup::FOR_API)?;
+    }
     for verb in verbs {
         let mut command = plexus_bench(workspace, verb);
         for (flag, file) in [("--report", &options.report), ("--html", &options.html)] {
@@ -32,11 +36,19 @@ pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<Exit
         if let (Some(directory), "cni") = (&options.multus_bin, *verb) {
             command.arg("--multus-bin").arg(absolute(directory)?);
         }
-        if let Some(rounds) = options.rounds {
+        if let (Some(rounds), "cni" | "forward" | "police") = (options.rounds, *verb) {
             command.arg("--rounds").arg(rounds.to_string());
         }
         if let (Some(seconds), "forward" | "police") = (options.seconds, *verb) {
             command.arg("--seconds").arg(seconds.to_string());
+        }
+        if *verb == "ipam" {
+            command.env(setup::KUBE_ASSETS_VARIABLE, setup::kube_assets(workspace));
+            for (flag, value) in [("--addresses", options.addresses), ("--limit-s", options.limit_s)] {
+                if let Some(value) = value {
+                    command.arg(flag).arg(value.to_string());
+                }
+            }
         }
         let status = run::status(&format!("run the benchmark {verb}"), &mut command)?;
         if !status.success() {

@@ -99,4 +99,6 @@ pub(crate) fn gc(
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

@@ -1,13 +1,14 @@
 //! Keys and certificates of the API server, and kubeconfigs that trust them.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
 use super::super::LabError;
-use super::process::{GATE, HOST};
+use super::process::HOST;
 
 /// Files beneath the API server's directory.
 pub(super) const SERVER_CERTIFICATE: &str = "server.crt";
@@ -44,13 +45,18 @@ impl Certificates {
         Ok(Self { authority: dir.join(AUTHORITY) })
     }
 
-    /// A kubeconfig that goes through the gate, with a token that is read from a file.
-    pub(super) fn write_kubeconfig(&self, path: &Path, token_file: &Path) -> Result<(), LabError> {
+    /// A kubeconfig that goes to `server`, with a token that is read from a file.
+    pub(super) fn write_kubeconfig(
+        &self,
+        path: &Path,
+        server: SocketAddr,
+        token_file: &Path,
+    ) -> Result<(), LabError> {
         let document = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "lab",
-            "clusters": [{"name": "lab", "cluster": {"server": format!("https://{GATE}"), "certificate-authority": self.authority}}],
+            "clusters": [{"name": "lab", "cluster": {"server": format!("https://{server}"), "certificate-authority": self.authority}}],
             "users": [{"name": "plexus", "user": {"tokenFile": token_file}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "plexus"}}],
         });

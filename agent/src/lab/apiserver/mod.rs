@@ -91,13 +91,19 @@ impl KubeApi {
             })?;
         }
         api.rotate_token()?;
-        certificates.write_kubeconfig(&api.kubeconfig(), &api.token_file())?;
+        certificates.write_kubeconfig(&api.kubeconfig(), process::GATE, &api.token_file())?;
+        certificates.write_kubeconfig(&api.direct_kubeconfig(), process::ENDPOINT, &api.token_file())?;
         Ok(api)
     }
 
     /// plexusd's kubeconfig; its token lies in [`KubeApi::token_file`].
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig")
+    }
+
+    /// The same past the gate, for more connections than that relays.
+    pub fn direct_kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig-direct")
     }
 
     /// The file with plexusd's token.
