@@ -88,6 +88,7 @@ impl Node {
         all.extend(agent.catalog.iter().flat_map(|catalog| cluster::cache(catalog)));
         if let Some(cluster) = &agent.pools {
             all.extend(pools::classic(cluster));
+            all.extend(cluster.slices().iter().flat_map(|slices| pools::fast(slices)));
             all.extend(pools::reconciler(&agent.reconciled));
         }
         let rows = ports::rows(agent);

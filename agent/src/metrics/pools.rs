@@ -8,6 +8,7 @@ use crate::cluster::IpPool;
 use crate::ipam::whereabouts::Cluster;
 use crate::ipam::whereabouts::range::{Range, RangeText};
 use crate::ipam::whereabouts::reconcile::Counts;
+use crate::ipam::whereabouts::slices::{PoolView, Slices};
 
 /// Most pools with series of their own: their names come from NetworkAttachmentDefinitions.
 const POOLS_MAX: usize = 256;
@@ -60,6 +61,45 @@ pub(super) fn classic(cluster: &Cluster) -> Vec<Series> {
             "Interfaces whose addresses the API server has not taken back yet",
             cluster.pending.len(),
         ),
+    ]
+}
+
+/// Slices that this node owns, and what happened to them.
+pub(super) fn fast(slices: &Slices) -> Vec<Series> {
+    let views = slices.views();
+    let rows = |value: &dyn Fn(&PoolView) -> u64| {
+        let row = |view: &PoolView| (vec![("pool", view.name.clone())], number(value(view)));
+        views.iter().take(POOLS_MAX).map(row).collect::<Vec<_>>()
+    };
+    let counters = slices.counters();
+    let events = [
+        ("allocated", &counters.allocated),
+        ("freed", &counters.freed),
+        ("waited", &counters.waited),
+        ("claimed", &counters.claimed),
+        ("conflict", &counters.conflicts),
+        ("given_back", &counters.given_back),
+        ("lost", &counters.lost),
+        ("exhausted", &counters.exhausted),
+    ];
+    let events = events.map(|(event, count)| (vec![("event", event.to_owned())], number(count.get())));
+    vec![
+        Series::gauge(
+            "plexus_ipam_slices",
+            "Slices that this node owns",
+            rows(&|view| view.slices.len() as u64),
+        ),
+        Series::gauge(
+            "plexus_ipam_slices_size",
+            "Addresses that this node's slices can hand out",
+            rows(&|view| u64::try_from(view.usage.capacity).unwrap_or(u64::MAX)),
+        ),
+        Series::gauge(
+            "plexus_ipam_slices_used",
+            "Addresses of this node's slices that are held",
+            rows(&|view| view.leases.len() as u64),
+        ),
+        Series::counter("plexus_ipam_slice_events", "What happened in fast mode, by event", events.into()),
     ]
 }
 

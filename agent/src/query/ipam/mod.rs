@@ -4,6 +4,7 @@ mod cluster;
 mod conflicts;
 mod local;
 mod pool;
+mod slices;
 
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ pub(super) fn ipam(agent: &Agent, wanted: Option<&str>) -> Result<Ipam, CniError
     let mut errors = Vec::new();
     let mut pools = local::pools(agent);
     pools.extend(local::leased(agent));
+    pools.extend(slices::pools(agent));
 
     if let Some(api) = &agent.api {
         match read(&**api) {

@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Whereabouts,
     /// A NodeSlicePool of the API server: nodes own slices of it.
     Slices,
+    /// This node's slices of such a pool.
+    NodeSlices,
     /// A directory of this node.
     HostLocal,
     /// Leases that this node's pods have of a DHCP server.

@@ -36,9 +36,9 @@ use plexus_cni::CniError;
 
 pub use self::acquire::Wish;
 pub use self::book::Usage;
+pub use self::claimed::ClaimedSlices;
 pub use self::counters::{Counter, Counters};
 pub use self::lease::Lease;
-pub use self::claimed::ClaimedSlices;
 pub use self::overlap::claimed;
 pub use self::repair::Held;
 pub use self::span::Span;
