@@ -97,7 +97,7 @@ mod tests {
                 let leases = book.leases().len();
                 book.disown(range);
                 let usage = book.usage(&spec);
-                prop_assert_eq!(usage.used as usize, leases, "no lease was in it");
+                prop_assert_eq!(usage.used, leases as u64, "no lease was in it");
                 prop_assert!(usage.slices == 0 || !wants_more(usage));
             }
         }

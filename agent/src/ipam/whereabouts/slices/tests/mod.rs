@@ -1,5 +1,7 @@
 //! Nodes in one process, with the cluster in memory.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod claims;
 mod crash;
 mod life;
