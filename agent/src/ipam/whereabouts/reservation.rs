@@ -34,7 +34,7 @@ pub(super) fn take(
     retried(deadline, |last| {
         match cluster.store.reserve(&wanted, deadline) {
             Ok(made) => {
-                cluster.note_version(name, Some(&made.resource_version));
+                cluster.note_version(&remembered(name, holder), Some(&made.resource_version));
                 return Ok(Some(Reserved::Ours));
             }
             Err(error) if error.kind == ApiErrorKind::Conflict => *last = Some(error),
@@ -45,7 +45,7 @@ pub(super) fn take(
             return Ok(Some(Reserved::Others(found)));
         }
         if found.container_id == holder.id {
-            cluster.note_version(name, Some(&found.resource_version));
+            cluster.note_version(&remembered(name, holder), Some(&found.resource_version));
             return Ok(Some(Reserved::Ours));
         }
         // Whoever looks for leftovers goes by the container.
@@ -56,6 +56,11 @@ pub(super) fn take(
     })
 }
 
+/// What a version is remembered by: another holder's reservation of the same name must not be deleted by it.
+fn remembered(name: &str, holder: &Allocation) -> String {
+    format!("{name} {} {}", holder.id, holder.ifname)
+}
+
 /// Gives a reservation back, if it is this interface's; none is a success.
 pub(super) fn give_back(
     cluster: &Cluster,
@@ -64,7 +69,7 @@ pub(super) fn give_back(
     deadline: Instant,
 ) -> Result<(), ApiError> {
     retried(deadline, |last| {
-        let version = match cluster.version(name) {
+        let version = match cluster.version(&remembered(name, holder)) {
             Some(version) => version,
             None => match cluster.store.reservation(name, deadline)? {
                 Some(found) if is_of(&found, holder) => found.resource_version,
@@ -74,12 +79,12 @@ pub(super) fn give_back(
         let outcome = cluster.store.unreserve(name, Some(&version), deadline);
         match outcome {
             Ok(()) => {
-                cluster.note_version(name, None);
+                cluster.note_version(&remembered(name, holder), None);
                 Ok(Some(()))
             }
             Err(error) if error.kind == ApiErrorKind::Conflict => {
                 // Not the one that was remembered: it is looked at.
-                cluster.note_version(name, None);
+                cluster.note_version(&remembered(name, holder), None);
                 *last = Some(error);
                 Ok(None)
             }
