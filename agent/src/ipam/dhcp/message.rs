@@ -149,7 +149,8 @@ impl Client {
         if message.opcode() != Opcode::BootReply || bytes.get(236..240) != Some(&MAGIC[..]) {
             return None;
         }
-        if message.chaddr() != self.mac {
+        // The codec slices by the length of the packet, which may be more than the field holds.
+        if usize::from(message.hlen()) != self.mac.len() || message.chaddr() != self.mac {
             return None;
         }
         let Some(DhcpOption::ServerIdentifier(server)) = message.opts().get(OptionCode::ServerIdentifier)
@@ -285,6 +286,9 @@ mod tests {
         assert_eq!(read(MessageType::Inform), None);
         assert_eq!(client.read(&answer(MessageType::Ack, [2, 0, 0, 0, 0, 9])), None);
         assert_eq!(client.read(&client.write(Ask::Discover, 7, 0).unwrap()), None, "a question");
+        let mut too_long = answer(MessageType::Ack, client.mac);
+        too_long[2] = 17;
+        assert_eq!(client.read(&too_long), None, "an address longer than its field");
     }
 
     proptest! {
