@@ -114,7 +114,9 @@ fn a_guarded_tap_drops_what_a_pod_sends_under_another_address() {
         }
     });
     let counters = datapath.counters(1).expect("counters");
-    assert_eq!((counters.drops["spoofed-ip"], counters.tx_packets), (3, honest.tx_packets), "{counters:?}");
+    assert_eq!(counters.drops["spoofed-ip"], 3, "{counters:?}");
+    // The kernel may have said something for itself meanwhile, under the pod's own address.
+    assert!(counters.tx_packets - honest.tx_packets < 3, "{counters:?}");
     pod.inside(|| ip("link set eth0 address 02:00:00:00:00:66"));
     pod.send(outside.v4(), "from another station");
     let counters = datapath.counters(1).expect("counters");

@@ -84,6 +84,9 @@ pub(crate) struct DemoOptions {
     /// Also write the outcome as JSON to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Unoptimised host binaries, as the tests have them: the same checks, slower packets, minutes less to build
+    #[arg(long)]
+    pub(crate) dev: bool,
 }
 
 /// A layer of tests.

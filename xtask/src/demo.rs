@@ -13,7 +13,7 @@ use crate::{run, setup};
 /// Exit status is that of `plexus-bench demo`.
 pub(crate) fn verb(workspace: &Workspace, options: &DemoOptions) -> Result<ExitCode> {
     setup::ensure(workspace, setup::FOR_RUN)?;
-    build::all(workspace, Profile::Release)?;
+    build::all(workspace, if options.dev { Profile::Dev } else { Profile::Release })?;
     let mut command = plexus_bench(workspace, "demo");
     if let Some(report) = &options.report {
         command.arg("--report").arg(absolute(report)?);

@@ -23,6 +23,7 @@ pub mod leftovers;
 pub mod link;
 pub mod manifests;
 pub mod netns;
+pub mod page;
 pub mod ping;
 pub mod pod;
 pub mod pool_store;

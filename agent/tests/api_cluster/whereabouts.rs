@@ -10,12 +10,14 @@ use plexus_agent::cluster::{
 };
 use plexus_agent::ipam::whereabouts::{Cluster, choose, names, range};
 use plexus_agent::ipam::{Ipam, IpamRequest};
+use plexus_agent::lab::page;
 use plexus_cni::CniError;
 use plexus_cni::args::CniArgs;
 use serde_json::{Value, json};
 
 use crate::node::{Node, meta};
 
+const METRICS: &str = "127.0.0.1:9477";
 pub(crate) const OBJECTS: &str = "/apis/whereabouts.cni.cncf.io/v1alpha1/namespaces/kube-system";
 
 fn shared(name: &str, ranges: &[&str]) -> Value {
@@ -56,7 +58,8 @@ impl Node {
 
 #[test]
 fn a_pod_gets_addresses_of_the_clusters_pools_and_gives_them_back() {
-    let Some(node) = Node::start() else { return };
+    let metrics = ["--metrics", METRICS].map(str::to_owned);
+    let Some(node) = Node::start_with(|_, setup| setup.arguments.extend(metrics)) else { return };
     node.network("wb", &shared("wb", &["10.77.0.0/24", "fd77::/64"]));
     let (one, two) = (node.pod("one", "wb"), node.pod("two", "wb"));
     node.added(&one, &meta());
@@ -72,6 +75,7 @@ fn a_pod_gets_addresses_of_the_clusters_pools_and_gives_them_back() {
     assert_eq!(node.pool("fd77---64"), ["1 default/one net1", "2 default/two net1"]);
     assert_eq!(node.reservations(), ["10.77.0.1", "10.77.0.2", "fd77--1", "fd77--2"]);
     node.status_when("two", |status| status.contains("10.77.0.2") && status.contains("fd77::2"));
+    assert_the_pools_are_on_the_page();
     for pod in [&one, &two] {
         node.deleted(pod, &meta());
     }
@@ -79,6 +83,27 @@ fn a_pod_gets_addresses_of_the_clusters_pools_and_gives_them_back() {
     assert_eq!((node.pool("10.77.0.0-24"), node.pool("fd77---64")), (Vec::new(), Vec::new()));
     assert_eq!(node.reservations(), Vec::<String>::new());
     node.pool_calls(0);
+}
+
+/// All metrics that docs/metrics.md promises where there is an API server.
+fn assert_the_pools_are_on_the_page() {
+    let (_, page) = page::get(METRICS, "/metrics").unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, table) = text.split_once("With an API server there are also:").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let names: Vec<&str> = rows
+        .flat_map(|row| row.split(" | ").next().unwrap().split('`'))
+        .filter(|word| word.starts_with("plexus_"))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("# TYPE {name} ")), "{name} in\n{page}");
+    }
+    assert!(
+        page.contains(r#"plexus_ipam_cluster_pool_used{pool="10.77.0.0-24",range="10.77.0.0/24"} 2"#),
+        "{page}"
+    );
 }
 
 #[test]

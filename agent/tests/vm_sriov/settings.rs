@@ -11,6 +11,7 @@ use crate::outcome::{failed, succeeded};
 fn all_settings_are_made_and_undone() {
     let Some(node) = Node::start() else { return };
     let vfs = node.vfs(0, 2);
+    node.machine.cards()[0].wait_for_link().unwrap();
     let host = node.machine.host().netns();
     host.ip(&["link", "property", "add", "dev", &vfs[0].ifname, "altname", "first-of-the-card"]).unwrap();
     host.ip(&["link", "set", &vfs[0].ifname, "alias", "rack 7", "mtu", "1450"]).unwrap();

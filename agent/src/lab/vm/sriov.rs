@@ -62,6 +62,14 @@ impl PhysicalFunction {
         sysfs::wait_for(&what, || (0..count).map(|index| self.vf(index)).collect())
     }
 
+    /// Waits until it has a link: without one igb refuses rates, and after the making of virtual functions it comes late.
+    pub fn wait_for_link(&self) -> Result<(), LabError> {
+        let carrier = PathBuf::from("/sys/class/net").join(&self.ifname).join("carrier");
+        let what = format!("{} had no link", self.ifname);
+        let look = || std::fs::read_to_string(&carrier).ok().filter(|state| state.trim() == "1");
+        sysfs::wait_for(&what, look).map(drop)
+    }
+
     /// The virtual function `index` as it is now; `None` if it is not there, or has no interface here.
     pub fn vf(&self, index: u32) -> Option<VirtualFunction> {
         let directory = self.directory().join(format!("virtfn{index}"));

@@ -55,8 +55,10 @@ impl Function {
         host.change_vf(self.pf.index, self.number, change).map_err(|error| {
             let what = format!("sriov: {} refuses a setting of {}", self.pf.name, self.address);
             let cause = CniError::from(error);
-            CniError::new(cause.code, what)
-                .because(format!("{cause}; the driver of the physical function may lack it: remove the key"))
+            CniError::new(cause.code, what).because(format!(
+                "{cause}; the driver of the physical function may lack it (remove the key), or take \
+                     it only while there is a link (look at the cable)"
+            ))
         })
     }
 
