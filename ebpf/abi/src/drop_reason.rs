@@ -1,11 +1,11 @@
 //! Why a frame was dropped.
 
 /// Slots for drop reasons in `Counters`; numbers of reasons stay below it.
-pub const DROP_SLOTS: usize = 16;
+pub const DROP_SLOTS: usize = 32;
 
 /// Why a frame was dropped. The numbers are part of the ABI: a retired one stays reserved and is never used again.
 ///
-/// Numbers in use: 1 to 14. Free: 0 and 15. Retired: none yet.
+/// Numbers in use: 1 to 14. Free: 0 and 15 to 31. Retired: none yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum DropReason {
