@@ -79,6 +79,15 @@ fn xdp_pops_the_tag_and_redirects_to_the_vlans_own_pod() {
 }
 
 #[test]
+fn xdp_redirects_a_jumbo_frame_of_several_buffers_whole() {
+    let Some(bench) = Bench::new("xdp_redirects_a_jumbo_frame_of_several_buffers_whole") else { return };
+    let before = bench.counters(1);
+    let frame = frames::ethernet([2, 0, 0, 0, 0, 1], OUTSIDE, 0x88b5, &[7; 8900]);
+    assert_eq!(bench.kernel.xdp(bench.uplink, &tag(&frame, VLAN)), (XDP_REDIRECT, frame.clone()));
+    assert_eq!(bench.counters(1).rx_bytes, before.rx_bytes + frame.len() as u64);
+}
+
+#[test]
 fn xdp_passes_what_is_not_unicast_for_a_pod() {
     let Some(bench) = Bench::new("xdp_passes_what_is_not_unicast_for_a_pod") else { return };
     for (name, frame) in [

@@ -11,6 +11,7 @@ use super::{
     pins::Pins,
     spec::{Guard, PolicerSpec},
     sys,
+    xdp_features::XdpFeatures,
 };
 
 /// One program on one device.
@@ -23,7 +24,7 @@ pub struct HookState {
     pub attached: Option<bool>,
     /// Whether it leads to the program of the running agent.
     pub ours: bool,
-    /// How: `tc`, `tcx`, `native` (XDP), or `none`.
+    /// How: `tc`, `tcx`, `native` (XDP on frames of one buffer), `native-frags` (XDP, jumbo frames too), or `none`.
     pub mode: &'static str,
     /// Why, where something is missing.
     pub reason: Option<String>,
@@ -42,7 +43,13 @@ impl HookState {
     /// Reads an uplink's pinned link and what it is attached to.
     pub(super) fn of_uplink(programs: &Programs, pins: &Pins, name: LinkName) -> Self {
         let hook = name.hook;
-        let mode = if hook == Hook::UplinkXdp { "native" } else { "tcx" };
+        let mode = match hook {
+            Hook::UplinkXdp if XdpFeatures::of(name.ifindex).is_ok_and(XdpFeatures::has_jumbo_frames) => {
+                "native-frags"
+            }
+            Hook::UplinkXdp => "native",
+            _ => "tcx",
+        };
         let path = pins.link(name);
         if !path.exists() && !pins.old_links(name).is_empty() {
             let reason = "an older agent's program runs there until the migration is finished".into();

@@ -29,6 +29,8 @@ impl XdpFeatures {
     const BASIC: u64 = 1;
     const REDIRECT: u64 = 1 << 1;
     const NDO_XMIT: u64 = 1 << 2;
+    const RX_SG: u64 = 1 << 5;
+    const NDO_XMIT_SG: u64 = 1 << 6;
 
     /// Asks about a device of the thread's network namespace.
     pub(super) fn of(ifindex: u32) -> Result<Self> {
@@ -49,9 +51,16 @@ impl XdpFeatures {
         self.0 & (Self::BASIC | Self::REDIRECT) == Self::BASIC | Self::REDIRECT
     }
 
-    /// Whether frames can be redirected to the device. A veth can take them only while GRO is on at its other end.
+    /// Whether a program on the device sees frames of several buffers, as jumbo frames are; without, the driver refuses
+    /// programs while its MTU is above one buffer.
+    pub(super) const fn has_jumbo_frames(self) -> bool {
+        self.0 & Self::RX_SG != 0
+    }
+
+    /// Whether frames of any size can be redirected to the device. A veth can take them only while GRO is on at its
+    /// other end; a device that takes single buffers only would lose jumbo frames without a word.
     pub(super) const fn can_receive(self) -> bool {
-        self.0 & Self::NDO_XMIT != 0
+        self.0 & (Self::NDO_XMIT | Self::NDO_XMIT_SG) == Self::NDO_XMIT | Self::NDO_XMIT_SG
     }
 }
 
@@ -80,4 +89,15 @@ fn ask(
     let answer = kernel.ask(request)?;
     let attributes = answer.get(GENERIC_HEADER_BYTES..).unwrap_or_default();
     Ok(attribute(attributes, wanted).unwrap_or_default().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_takes_single_buffers_only_is_left_to_tc() {
+        assert!(!XdpFeatures(XdpFeatures::BASIC | XdpFeatures::NDO_XMIT).can_receive());
+        assert!(XdpFeatures(XdpFeatures::NDO_XMIT | XdpFeatures::NDO_XMIT_SG).can_receive());
+    }
 }
