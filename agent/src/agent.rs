@@ -9,6 +9,7 @@ use plexus_cni::{CniError, Code};
 use crate::cluster::{self, ApiServer, Calls, Catalog, PoolStore, Writer};
 use crate::datapath::{Datapath, DatapathOptions};
 use crate::devices::Devices;
+use crate::follow::Refusals;
 use crate::install::conflist::State;
 use crate::instance::InstanceMetadata;
 use crate::ipam::dhcp::Dhcp;
@@ -54,6 +55,8 @@ pub struct Agent {
     pub dhcp: Dhcp,
     /// How it stands with the runtime's config.
     pub conflist: State,
+    /// Interfaces that were left as they are.
+    pub refusals: Refusals,
     /// What the reconciler of the cluster's pools did.
     pub reconciled: reconcile::Counts,
     /// Held while the spool is served.
@@ -113,6 +116,7 @@ impl Agent {
             dhcp,
             requests: Requests::default(),
             conflist: State::default(),
+            refusals: Refusals::default(),
             reconciled: reconcile::Counts::default(),
             replaying: Mutex::new(()),
             locks: Locks::default(),

@@ -14,6 +14,7 @@ pub mod datapath;
 pub mod delegate;
 pub mod devices;
 pub mod fault;
+pub mod follow;
 pub mod install;
 pub mod instance;
 pub mod ipam;

@@ -16,7 +16,7 @@ use crate::netlink::Netlink;
 use crate::settings::Settings;
 use crate::status::Publisher;
 use crate::worker::Pool;
-use crate::{leases, reconcile, repair, server, spool};
+use crate::{follow, leases, reconcile, repair, server, spool};
 
 /// Takes over what is there, then serves until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
@@ -71,6 +71,7 @@ fn take_over(settings: Settings) -> anyhow::Result<(Arc<Agent>, Pool)> {
     spool::replay(&agent, &host, &NoShim);
     dhcp::start(&agent).context("cannot start to renew leases")?;
     Publisher::start(&agent).context("cannot start to publish")?;
+    follow::start(&agent).context("cannot start to follow networks and pods")?;
     reconcile::start(&agent).context("cannot start the reconciler")?;
     pools::start(&agent).context("cannot start the reconciler of the cluster's pools")?;
     let pool = Pool::start(&agent, workers).context("cannot start the workers")?;

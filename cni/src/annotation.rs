@@ -16,10 +16,14 @@ pub const SOURCE_API: &str = "api";
 pub const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 /// On a mirror pod: the same hash, which tells it from its successor.
 pub const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
+/// On a pod: how much it may get on its default network, a Kubernetes quantity of bits per second.
+pub const INGRESS_BANDWIDTH: &str = "kubernetes.io/ingress-bandwidth";
+/// On a pod: how much it may send on its default network.
+pub const EGRESS_BANDWIDTH: &str = "kubernetes.io/egress-bandwidth";
 
 /// Whether anything here reads the annotation `key`; the others are not kept.
 pub fn is_read(key: &str) -> bool {
     let prefixes = ["k8s.v1.cni.cncf.io/", "v1.multus-cni.io/", "kubernetes.io/config."];
     prefixes.iter().any(|prefix| key.starts_with(prefix))
-        || matches!(key, "kubernetes.io/ingress-bandwidth" | "kubernetes.io/egress-bandwidth")
+        || matches!(key, INGRESS_BANDWIDTH | EGRESS_BANDWIDTH)
 }

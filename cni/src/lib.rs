@@ -24,6 +24,7 @@ pub mod nad;
 pub mod name;
 pub mod plan;
 pub mod pod;
+pub mod quantity;
 pub mod result;
 pub mod selection;
 pub mod status;

@@ -222,6 +222,51 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
+    /// The port as the plugins want it that follow changes, and nothing touched; refuses what cannot work.
+    pub(super) fn wanted_port(&self, port: Option<PortRecord>) -> Result<Option<PortRecord>, CniError> {
+        let result = self.attachment.cni_result()?;
+        let mut port = port;
+        for (index, plugin) in self.list.plugins.iter().enumerate() {
+            let Some(native) = self.live(plugin) else { continue };
+            let config = self.config(plugin, result.as_ref());
+            let call = self.call(index, &config, result.as_ref(), port.as_ref());
+            call.check_options()?;
+            native.validate(&call)?;
+            port = port.clone().map(|port| native.wanted_port(&call, port)).transpose()?;
+        }
+        Ok(port)
+    }
+
+    /// Brings the running interface from what the chain `before` says to what this one says, with `port` as wanted; returns
+    /// the port as it is then.
+    pub(super) fn change(
+        &self,
+        before: &Self,
+        mut port: Option<PortRecord>,
+    ) -> Result<Option<PortRecord>, CniError> {
+        let result = self.attachment.cni_result()?;
+        for (index, (plugin, old)) in self.list.plugins.iter().zip(&before.list.plugins).enumerate() {
+            let config = self.config(plugin, result.as_ref());
+            let is_changed = config != before.config(old, result.as_ref());
+            if let Some(native) = self.live(plugin).filter(|_| is_changed) {
+                let changed = native.change(&self.call(index, &config, result.as_ref(), port.as_ref()))?;
+                port = changed.or(port);
+                fault::point();
+            }
+        }
+        Ok(port)
+    }
+
+    /// The native plugin, if it follows changes of this config.
+    fn live(&self, plugin: &PluginConfig) -> Option<&'static dyn Plugin> {
+        self.native(plugin).filter(|native| !native.live_keys(plugin).is_empty())
+    }
+
+    /// What its plugins wrote down.
+    pub(super) fn notes(&self) -> Notes {
+        self.memory.notes()
+    }
+
     /// Asks every plugin whether an ADD could be served.
     pub(super) fn status(&self) -> Result<(), CniError> {
         for (index, plugin) in self.list.plugins.iter().enumerate() {

@@ -7,6 +7,7 @@
 
 mod add;
 mod chain;
+mod change;
 mod check;
 mod default_route;
 mod del;
@@ -19,6 +20,7 @@ mod request;
 mod status;
 mod taken_over;
 
+pub use change::change;
 pub use request::Request;
 
 use plexus_cni::env::Command;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use plexus_abi::PORT_IFINDEX_BASE;
+use plexus_cni::annotation::{EGRESS_BANDWIDTH, INGRESS_BANDWIDTH};
 use plexus_cni::authorize::Lookup;
 use plexus_cni::config::NetworkConfigList;
 use plexus_cni::default_route::DefaultRoutePlan;
@@ -20,7 +21,7 @@ use super::{Request, device};
 use crate::cluster::{Found, Patience, PodId, chain_files, network_file};
 use crate::netlink::Netlink;
 use crate::plugin::{Plugin, chosen, native};
-use crate::record::{Attachment, Notes, Owner, PodRef, Record};
+use crate::record::{Attachment, Notes, Owner, PodRef, Record, Source};
 
 /// The attachments of a call, and what happens to the default routes of each.
 pub(super) struct Planned {
@@ -109,8 +110,12 @@ fn meta(request: &Request<'_>, found: &mut Option<Found>) -> Result<Planned, Cni
     let pod = found.as_ref().map(|found| &*found.pod);
     let planned = plan(&config, pod, &Networks { request, config: &config, pod }, request.call)?;
     let default_routes = planned.attachments.iter().map(|planned| planned.default_route.clone()).collect();
-    let attachments =
-        planned.attachments.into_iter().map(|planned| of_meta(request, &config, planned)).collect();
+    let mut elements = 0;
+    let mut attach = |planned: PlannedAttachment| {
+        let source = source(&config, pod, &planned, &mut elements);
+        Attachment { source, ..of_meta(request, &config, planned) }
+    };
+    let attachments = planned.attachments.into_iter().map(&mut attach).collect();
     let pod = pod.map(|pod| PodRef {
         uid: request
             .args
@@ -121,6 +126,25 @@ fn meta(request: &Request<'_>, found: &mut Option<Found>) -> Result<Planned, Cni
         name: pod.name.clone(),
     });
     Ok(Planned { attachments, default_routes, pod })
+}
+
+/// Where the limits of a planned attachment come from; `elements` counts those of the pod's selection.
+fn source(
+    config: &MetaConfig,
+    pod: Option<&Pod>,
+    planned: &PlannedAttachment,
+    elements: &mut usize,
+) -> Source {
+    let element = planned.selection.as_ref().map(|_| {
+        let next = if planned.is_default { 0 } else { *elements };
+        *elements += usize::from(!planned.is_default);
+        next
+    });
+    let is_annotated = pod.is_some_and(|pod| {
+        [INGRESS_BANDWIDTH, EGRESS_BANDWIDTH].iter().any(|key| pod.annotation(key).is_some())
+    });
+    let runtime_limits = config.runtime_config.get("bandwidth").filter(|_| !is_annotated).cloned();
+    Source { element, runtime_limits }
 }
 
 /// The pod that the call names, waited for if the cache lacks it.
@@ -186,6 +210,7 @@ fn of_meta(request: &Request<'_>, config: &MetaConfig, mut planned: PlannedAttac
         result: None,
         port: None,
         notes: Notes::default(),
+        source: Source::default(),
         status: Vec::new(),
     }
 }
@@ -233,6 +258,7 @@ pub(super) fn single(request: &Request<'_>) -> Result<Attachment, CniError> {
         result: None,
         port: None,
         notes: Notes::default(),
+        source: Source::default(),
         status: Vec::<Value>::new(),
     })
 }

@@ -9,7 +9,7 @@ use plexus_cni::nad::NetworkAttachmentDefinition;
 use plexus_cni::pod::Pod;
 
 use super::identity::{PodId, Verdict};
-use super::{Feed, Store};
+use super::{Changes, Feed, Store};
 
 /// Longest single question that an ADD asks the source.
 const READ_WAIT: Duration = Duration::from_secs(10);
@@ -38,12 +38,13 @@ pub struct Found {
 }
 
 /// The cache: filled by a source, read by every ADD.
-#[derive(Default)]
 pub struct Catalog {
     /// Pods of this node.
     pub pods: Store<Pod>,
     /// All NetworkAttachmentDefinitions.
     pub nads: Store<NetworkAttachmentDefinition>,
+    /// That a pod or a network changed.
+    pub changes: Arc<Changes>,
     /// How well `pods` follows the source.
     pub pods_feed: Feed,
     /// How well `nads` follows the source.
@@ -51,6 +52,21 @@ pub struct Catalog {
     reader: OnceLock<Arc<dyn Reader>>,
     /// ADDs that wait for a pod now.
     waiting: AtomicUsize,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        let changes: Arc<Changes> = Arc::default();
+        Self {
+            pods: Store::new(Arc::clone(&changes)),
+            nads: Store::new(Arc::clone(&changes)),
+            changes,
+            pods_feed: Feed::default(),
+            nads_feed: Feed::default(),
+            reader: OnceLock::new(),
+            waiting: AtomicUsize::new(0),
+        }
+    }
 }
 
 /// How a pod is waited for.

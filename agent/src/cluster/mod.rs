@@ -9,6 +9,7 @@
 
 mod calls;
 mod catalog;
+mod changes;
 mod feed;
 mod files;
 mod identity;
@@ -21,6 +22,7 @@ mod writer;
 pub use self::kube::{ApiError, ApiErrorKind, ApiServer, start};
 pub use calls::{Call, Calls};
 pub use catalog::{Catalog, Found, Patience, Reader};
+pub use changes::Changes;
 pub use feed::{Feed, FeedState};
 pub use files::{chain_files, network_file};
 pub use identity::{PodId, Verdict};

@@ -8,6 +8,8 @@ use plexus_cni::manifest::Annotations;
 use plexus_cni::nad::NetworkAttachmentDefinition;
 use plexus_cni::pod::Pod;
 
+use super::Changes;
+
 /// Most bytes of text kept of one kind.
 const BYTES_MAX: usize = 64 << 20;
 
@@ -77,6 +79,7 @@ fn text_bytes(annotations: &Annotations) -> usize {
 pub struct Store<T> {
     kept: Mutex<Kept<T>>,
     changed: Condvar,
+    changes: Arc<Changes>,
 }
 
 struct Kept<T> {
@@ -88,8 +91,20 @@ struct Kept<T> {
 
 impl<T> Default for Store<T> {
     fn default() -> Self {
+        Self::new(Arc::default())
+    }
+}
+
+impl<T> Store<T> {
+    /// An empty one, which tells `changes` of each change.
+    pub fn new(changes: Arc<Changes>) -> Self {
         let kept = Kept { objects: HashMap::new(), bytes: 0, refused: 0 };
-        Self { kept: Mutex::new(kept), changed: Condvar::new() }
+        Self { kept: Mutex::new(kept), changed: Condvar::new(), changes }
+    }
+
+    fn tell(&self) {
+        self.changed.notify_all();
+        self.changes.tell();
     }
 }
 
@@ -144,13 +159,13 @@ impl<T: Object> Store<T> {
     /// An object that is new or has changed.
     pub fn apply(&self, object: T) {
         self.lock().put(object);
-        self.changed.notify_all();
+        self.tell();
     }
 
     /// An object that is gone.
     pub fn delete(&self, namespace: &str, name: &str) {
         self.lock().remove(&key(namespace, name));
-        self.changed.notify_all();
+        self.tell();
     }
 
     /// Everything that there is.
@@ -159,7 +174,7 @@ impl<T: Object> Store<T> {
         objects.into_iter().for_each(|object| fresh.put(object));
         // What went is freed without the lock.
         let old = std::mem::replace(&mut *self.lock(), fresh);
-        self.changed.notify_all();
+        self.tell();
         drop(old);
     }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Attached, Plugin, PluginCall};
-use crate::record::Rate;
+use crate::record::{PortRecord, Rate};
 
 /// The plugin.
 pub(super) struct Bandwidth;
@@ -28,6 +28,9 @@ struct Limits {
     egress_burst: u64,
 }
 
+/// What runtimes pass for kubernetes.io/ingress-bandwidth and egress-bandwidth, which have no burst: containerd and
+/// cri-dockerd, CRI-O. As bursts they would let the first seconds pass without a limit.
+const NO_BURST_BITS: [u64; 3] = [i32::MAX as u64, u32::MAX as u64, BURST_BITS_MAX - 1];
 /// The policer's range, in bits per second.
 const RATE_BPS: std::ops::RangeInclusive<u64> = 1_000..=400_000_000_000;
 /// Largest burst that the reference accepts: 4 GiB in bytes as a 32-bit number, in bits.
@@ -40,12 +43,22 @@ impl Limits {
             call.runtime_config()?.and_then(|runtime| runtime.get("bandwidth")).and_then(Value::as_object);
         let limits: Self = match runtime {
             Some(bandwidth) if !bandwidth.is_empty() => {
-                plexus_cni::json::typed(bandwidth, "bandwidth: runtimeConfig.bandwidth")?
+                plexus_cni::json::typed::<Self>(bandwidth, "bandwidth: runtimeConfig.bandwidth")?.of_runtime()
             }
             _ => call.config.typed()?,
         };
         limits.check()?;
         Ok(limits)
+    }
+
+    /// Without the bursts that stand for none.
+    fn of_runtime(mut self) -> Self {
+        for burst in [&mut self.ingress_burst, &mut self.egress_burst] {
+            if NO_BURST_BITS.contains(burst) {
+                *burst = 0;
+            }
+        }
+        self
     }
 
     fn check(&self) -> Result<(), CniError> {
@@ -133,12 +146,21 @@ impl Plugin for Bandwidth {
             return without_port(call, result);
         };
         (port.ingress, port.egress) = (limits.ingress(), limits.egress());
-        call.agent.datapath.set_policers(
-            port.id,
-            port.ingress.map(Into::into),
-            port.egress.map(Into::into),
-        )?;
+        set(call, &port)?;
         Ok(Attached { result, port: Some(port) })
+    }
+
+    fn live_keys(&self, _config: &PluginConfig) -> &'static [&'static str] {
+        &["ingressRate", "ingressBurst", "egressRate", "egressBurst", "capabilities"]
+    }
+
+    fn wanted_port(&self, call: &PluginCall<'_>, port: PortRecord) -> Result<PortRecord, CniError> {
+        let limits = Limits::of(call)?;
+        Ok(PortRecord { ingress: limits.ingress(), egress: limits.egress(), ..port })
+    }
+
+    fn change(&self, call: &PluginCall<'_>) -> Result<Option<PortRecord>, CniError> {
+        call.port.map_or(Ok(()), |port| set(call, port)).map(|()| None)
     }
 
     fn check(&self, call: &PluginCall<'_>, _result: &CniResult) -> Result<(), CniError> {
@@ -168,6 +190,12 @@ impl Plugin for Bandwidth {
     fn gc(&self, _call: &PluginCall<'_>, _valid: &[(String, String)]) -> Result<(), CniError> {
         Ok(())
     }
+}
+
+/// Gives the port in the data plane the limits that its record has.
+fn set(call: &PluginCall<'_>, port: &PortRecord) -> Result<(), CniError> {
+    let limits = [port.ingress, port.egress].map(|rate| rate.map(Into::into));
+    call.agent.datapath.set_policers(port.id, limits[0], limits[1]).map_err(Into::into)
 }
 
 /// An interface of ours without a port, such as a device that belongs to a driver in user space, cannot be limited: the

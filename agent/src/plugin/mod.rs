@@ -44,6 +44,8 @@ mod vrf;
 use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, CniResult};
 
+use crate::record::PortRecord;
+
 pub use call::{Attached, PluginCall};
 pub use lint::Builtin;
 pub use memory::Memory;
@@ -81,6 +83,23 @@ pub trait Plugin: Sync {
 
     /// Attaches.
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError>;
+
+    /// The keys of this config that count for running interfaces too: where one of them changes,
+    /// [`change`](Self::change) is called. Other keys are left for new pods.
+    fn live_keys(&self, _config: &PluginConfig) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The port as this config wants it, `port` being as it is; nothing is touched.
+    fn wanted_port(&self, _call: &PluginCall<'_>, port: PortRecord) -> Result<PortRecord, CniError> {
+        Ok(port)
+    }
+
+    /// Brings a running interface to this config, with `call.port` as [`wanted_port`](Self::wanted_port) made it; returns the
+    /// port if it became another one meanwhile. Idempotent; after a failure it is called with the config from before.
+    fn change(&self, _call: &PluginCall<'_>) -> Result<Option<PortRecord>, CniError> {
+        Ok(None)
+    }
 
     /// Compares the kernel with the final result of the chain.
     fn check(&self, call: &PluginCall<'_>, result: &CniResult) -> Result<(), CniError>;
@@ -126,6 +145,13 @@ pub fn native(plugin_type: &str) -> Option<&'static dyn Plugin> {
         "passthru" => Some(&passthru::Passthru),
         _ => None,
     }
+}
+
+/// Refuses a config of a native plugin that cannot work on any node.
+pub fn check_config(config: &PluginConfig) -> Result<(), CniError> {
+    let Some(native) = chosen(config) else { return Ok(()) };
+    options::check_options(config)?;
+    native.validate_config(config)
 }
 
 /// The native plugin that serves this config, unless it wants the binary or asks for what only the binary can do.

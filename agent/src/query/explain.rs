@@ -45,7 +45,7 @@ pub(super) fn explain(agent: &Agent, name: &str) -> Result<Explanation, CniError
             .because("`plexusctl pods` lists those that have interfaces")
     })?;
     let gone = pod_is_gone(agent, record);
-    let of_each = record.attachments.iter().flat_map(|attachment| findings(agent, attachment));
+    let of_each = record.attachments.iter().flat_map(|attachment| findings(agent, record, attachment));
     Ok(Explanation { pod: pod(record), findings: gone.into_iter().chain(of_each).collect() })
 }
 
@@ -68,7 +68,7 @@ fn pod_is_gone(agent: &Agent, record: &Record) -> Option<Finding> {
     })
 }
 
-fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
+fn findings(agent: &Agent, record: &Record, attachment: &Attachment) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |severity, what: String| {
         findings.push(Finding { interface: attachment.ifname.clone(), severity, what });
@@ -81,6 +81,9 @@ fn findings(agent: &Agent, attachment: &Attachment) -> Vec<Finding> {
     }
     if let Some(device) = attachment.device.as_ref().and_then(|record| record.device.as_ref()) {
         find(Severity::Ok, format!("has device {} of resource {}", device.id, device.resource));
+    }
+    if let Some(why) = agent.refusals.get(&record.container_id, &attachment.ifname) {
+        find(Severity::Note, format!("stays as it is, although its network or pod changed: {why}"));
     }
     for lack in &attachment.notes.lacks {
         find(Severity::Note, lack.clone());

@@ -111,6 +111,9 @@ pub struct Attachment {
     pub cni_version: String,
     /// What the runtime and the selection element asked for.
     pub runtime_config: Object,
+    /// What of `runtime_config` follows its source.
+    #[serde(default, skip_serializing_if = "Source::is_default")]
+    pub source: Source,
     /// `CNI_ARGS` for the plugins.
     pub args: String,
     /// Directories for foreign plugins.
@@ -161,6 +164,24 @@ impl Attachment {
             .into_iter()
             .find(|version| version.as_str() == self.cni_version)
             .unwrap_or(Version::NEWEST)
+    }
+}
+
+/// Where limits come from, so that a change there is understood.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Its element's place in the annotation that selected it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element: Option<usize>,
+    /// The runtime's limits, where they were not those of the pod's annotations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_limits: Option<Value>,
+}
+
+impl Source {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -42,6 +42,19 @@ impl Event {
         Self { pod, is_warning: true, reason, message: cut(error.to_string()) }
     }
 
+    /// A running interface got what its network or pod asks for by now.
+    pub fn changed(pod: PodKey, attachment: &Attachment) -> Self {
+        let network = attachment.nad.as_ref().unwrap_or(&attachment.network);
+        let message = format!("Change {} from {network}", attachment.ifname);
+        Self { pod, is_warning: false, reason: "ChangedInterface", message: cut(message) }
+    }
+
+    /// A running interface was left as it is, because what is asked for cannot be had.
+    pub fn unchanged(pod: PodKey, attachment: &Attachment, error: &CniError) -> Self {
+        let message = format!("interface {} stays as it is: {error}", attachment.ifname);
+        Self { pod, is_warning: true, reason: "FailedChangingInterface", message: cut(message) }
+    }
+
     /// The pod's networks are attached, but its network-status cannot be written.
     pub fn status_unwritten(pod: PodKey, why: &str) -> Self {
         let message = format!(

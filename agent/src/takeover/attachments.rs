@@ -9,7 +9,7 @@ use plexus_cni::json::Object;
 
 use super::cache::Container;
 use super::entry::{Delegate, Entry};
-use crate::record::{Attachment, DeviceRecord, Notes, Owner};
+use crate::record::{Attachment, DeviceRecord, Notes, Owner, Source};
 
 /// What the DEL itself says: it stands in where the cache has nothing.
 #[derive(Clone, Debug)]
@@ -81,6 +81,7 @@ fn attachment(
         port_id: None,
         owns_port: false,
         notes: Notes::default(),
+        source: Source::default(),
         result: entry.and_then(|entry| entry.result.clone()),
         port: None,
         status: Vec::new(),

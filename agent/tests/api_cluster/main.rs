@@ -11,6 +11,7 @@ mod node;
 
 mod denied;
 mod fast;
+mod follow;
 mod identity;
 mod outage;
 mod reconcile;

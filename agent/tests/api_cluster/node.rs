@@ -16,7 +16,7 @@ const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
 /// What is not waited for by plexusd itself comes within this time; a status that nobody took is tried each 30 s.
 const PATIENCE: Duration = Duration::from_mins(1);
 const NADS: &str = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions";
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// A node with plexusd.
 pub(crate) struct Node {

@@ -23,6 +23,7 @@ mod crash;
 mod del;
 mod del_state;
 mod devices;
+mod follow;
 mod foreign;
 mod foreign_harm;
 mod gc;
