@@ -30,6 +30,8 @@ pub(crate) enum Verb {
     Police(PoliceOptions),
     /// Addresses of cluster-wide pools: 1 to 256 simulated nodes against a real API server
     Ipam(IpamOptions),
+    /// Copy reports of forward and police to a directory of the checkout, draw them, and write the README's tables anew
+    Publish(PublishOptions),
 }
 
 /// What every verb takes.
@@ -156,6 +158,17 @@ pub(crate) struct IpamOptions {
     /// Where the nodes keep their leases, a real file system [default: the directory for temporary files]
     #[arg(long, value_name = "DIR")]
     pub(crate) work_dir: Option<PathBuf>,
+}
+
+/// Options of `publish`.
+#[derive(Debug, Args)]
+pub(crate) struct PublishOptions {
+    /// Reports of `forward` and `police`; without any the README is written anew from those in DIR
+    #[arg(value_name = "REPORT")]
+    pub(crate) reports: Vec<PathBuf>,
+    /// Where reports and charts are kept; the README.md above it is rewritten between its marks
+    #[arg(long, value_name = "DIR", default_value = "docs/bench")]
+    pub(crate) to: PathBuf,
 }
 
 /// A number of nodes.

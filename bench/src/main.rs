@@ -9,7 +9,9 @@ mod html;
 mod ipam;
 mod packets;
 mod police;
+mod profile;
 mod publish;
+mod readme;
 mod report;
 mod screen;
 mod summary;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Verb::Forward(options) => forward::verb(options, &mut screen),
         Verb::Police(options) => police::verb(options, &mut screen),
         Verb::Ipam(options) => ipam::verb(options, &mut screen),
+        Verb::Publish(options) => readme::verb(options, &screen),
     };
     outcome.unwrap_or_else(|error| {
         screen.failure(&error);

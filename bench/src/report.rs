@@ -1,14 +1,16 @@
 //! Reports: JSON files whose shape docs/reports.md fixes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
+use crate::profile::Profile;
 
 /// A benchmark's report.
 #[derive(Debug, Serialize)]
@@ -26,6 +28,9 @@ pub(crate) struct BenchReport {
     /// What was to be compared and is not in `ratios`, with the reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) absent: BTreeMap<&'static str, String>,
+    /// Where the time goes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) profiles: BTreeMap<&'static str, Profile>,
 }
 
 impl BenchReport {
@@ -38,6 +43,7 @@ impl BenchReport {
             arms: BTreeMap::new(),
             ratios: BTreeMap::new(),
             absent: BTreeMap::new(),
+            profiles: BTreeMap::new(),
         }
     }
 
@@ -56,16 +62,16 @@ impl BenchReport {
 }
 
 /// The distribution of one arm's samples.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Figures {
     /// Of `median`, `p99`, `min` and `max`.
-    pub(crate) unit: &'static str,
+    pub(crate) unit: Cow<'static, str>,
     /// Half of the samples are at most this.
     pub(crate) median: f64,
     /// 99 of 100 samples are at most this; with fewer than 100 samples it is the highest.
     pub(crate) p99: f64,
     /// 999 of 1,000 samples are at most this; only where samples are single events, such as round trips.
-    #[serde(rename = "p99.9", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "p99.9", default, skip_serializing_if = "Option::is_none")]
     pub(crate) p99_9: Option<f64>,
     /// The lowest sample.
     pub(crate) min: f64,
@@ -84,7 +90,7 @@ impl Figures {
         )]
         let value = |raw: u64| raw as f64 / scale;
         Self {
-            unit,
+            unit: unit.into(),
             median: value(histogram.value_at_quantile(0.5)),
             p99: value(histogram.value_at_quantile(0.99)),
             p99_9: None,
@@ -109,7 +115,7 @@ impl Figures {
         let middle = [sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]];
         let rank = (sorted.len() * 99).div_ceil(100) - 1;
         Some(Self {
-            unit,
+            unit: unit.into(),
             median: middle[0].midpoint(middle[1]),
             p99: sorted[rank],
             p99_9: None,

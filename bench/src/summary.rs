@@ -9,7 +9,7 @@ pub(crate) fn show(report: &BenchReport, screen: &Screen) {
     let number = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
     let rows = report.arms.iter().map(|(name, figures)| {
         let [median, p99] = [figures.median, figures.p99].map(number);
-        vec![name.clone(), median, p99, figures.unit.into(), figures.n.to_string()]
+        vec![name.clone(), median, p99, figures.unit.to_string(), figures.n.to_string()]
     });
     screen.heading("Figures");
     screen.block(&table(&["arm", ">median", ">p99", "unit", ">n"], rows));

@@ -66,6 +66,13 @@ fn every_path_of_forward_carries_packets() {
     assert!(report["absent"]["routes_100k_vs_10"].is_string());
     assert!(report["ratios"]["pod_pod_vs_bridge_pps"].is_number());
     assert!(page.contains("pod_pod_vs_bridge_pps"));
+    let steps = &report["profiles"]["cost_of_a_run"]["rows"][0];
+    let whole = report["arms"]["cost_tc.plexus"]["median"].as_f64().unwrap();
+    assert!((steps["total"].as_f64().unwrap() - whole).abs() < 0.1, "{steps}");
+    let paths = report["profiles"]["time_per_packet"]["rows"].as_array().unwrap();
+    let own = paths.iter().find(|row| row["name"] == "pod_pod.plexus").unwrap();
+    assert!(own["parts"].as_array().unwrap().iter().any(|part| part["name"] == "port_gate"), "{own}");
+    assert!(page.contains("Where it goes: cost_of_a_run"));
 }
 
 #[test]

@@ -190,6 +190,9 @@ pub(crate) struct BenchOptions {
     /// Write the figures as one self-contained page to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Keep the reports of forward and police in DIR, with charts, and write the README's figures anew
+    #[arg(long, value_name = "DIR")]
+    pub(crate) publish: Option<PathBuf>,
     /// Seconds of each arm in a round (forward) or of each rate (police); plexus-bench chooses when absent
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<f64>,

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: builds everything and measures.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
@@ -27,11 +27,23 @@ pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<Exit
     }
     for verb in verbs {
         let mut command = plexus_bench(workspace, verb);
+        let mut files = Vec::new();
         for (flag, file) in [("--report", &options.report), ("--html", &options.html)] {
             if let Some(file) = file {
                 let file = absolute(file)?;
-                command.arg(flag).arg(if verbs.len() > 1 { beside(&file, verb)? } else { file });
+                files.push((flag, if verbs.len() > 1 { beside(&file, verb)? } else { file }));
             }
+        }
+        let published = options.publish.as_deref().filter(|_| ["forward", "police"].contains(verb));
+        let published = published.map(absolute).transpose()?;
+        if let Some(directory) = published.as_ref().filter(|_| options.report.is_none()) {
+            let report = directory.join(verb).with_extension("json");
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot create {}", directory.display()))?;
+            files.push(("--report", report));
+        }
+        for (flag, file) in &files {
+            command.arg(flag).arg(file);
         }
         if let (Some(directory), "cni") = (&options.multus_bin, *verb) {
             command.arg("--multus-bin").arg(absolute(directory)?);
@@ -54,8 +66,23 @@ pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<Exit
         if !status.success() {
             return Ok(exit_code(status));
         }
+        let report = files.iter().find(|(flag, _)| *flag == "--report");
+        if let Some((directory, (_, report))) = published.zip(report) {
+            let mut command = publish(workspace, report, &directory);
+            let status = run::status("publish the report", &mut command)?;
+            if !status.success() {
+                return Ok(exit_code(status));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The verb that puts a report, its chart and its ratios into the checkout.
+fn publish(workspace: &Workspace, report: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(workspace.bin_dir().join("plexus-bench"));
+    command.current_dir(workspace.root()).arg("publish").arg(report).arg("--to").arg(directory);
+    command
 }
 
 /// `dir/out.json` and `cni` are `dir/out-cni.json`: each benchmark writes files of its own.

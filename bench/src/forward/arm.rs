@@ -30,6 +30,8 @@ pub(super) struct Sample {
     pub(super) packets_per_second: f64,
     /// CPU time of the generator's thread per frame that arrived, in nanoseconds.
     pub(super) cpu_ns: f64,
+    /// Frames that arrived.
+    pub(super) packets: f64,
 }
 
 impl Arm {
@@ -41,20 +43,33 @@ impl Arm {
 
     /// Sends as fast as it goes for `duration` and counts what arrives.
     pub(super) fn measure(&self, duration: Duration) -> Result<Sample> {
+        Ok(self.measure_between(duration, || ())?.0)
+    }
+
+    /// The same, with a `look` right before and right after, while all programs are attached.
+    pub(super) fn measure_between<T>(
+        &self,
+        duration: Duration,
+        look: impl Fn() -> T,
+    ) -> Result<(Sample, T, T)> {
         let sink = Sink::attach(&self.to, self.receiver)?;
         // Neighbour entries, caches, and pages of the generator.
         self.generator.send(2_000)?;
         std::thread::sleep(SETTLE);
+        let before = look();
         let (first, busy, started) = (sink.seen()?, cpu::of_thread()?, Instant::now());
         self.generator.run(duration, 0)?;
         let (elapsed, busy) = (started.elapsed(), cpu::of_thread()?.saturating_sub(busy));
         std::thread::sleep(SETTLE);
         let packets = sink.seen()?.packets - first.packets;
+        let after = look();
         #[expect(clippy::cast_precision_loss, reason = "packets of some seconds are far below 2^53")]
         let packets = packets as f64;
-        Ok(Sample {
+        let sample = Sample {
             packets_per_second: packets / elapsed.as_secs_f64(),
             cpu_ns: busy.as_secs_f64() * 1e9 / packets.max(1.0),
-        })
+            packets,
+        };
+        Ok((sample, before, after))
     }
 }

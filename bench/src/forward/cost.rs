@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use plexus_agent::datapath::Guard;
 use plexus_agent::lab::Host;
 use plexus_agent::lab::link::ip;
 
-use super::ports::{Features, Ports};
+use super::ports::{Features, Limits, Ports};
 use crate::args::ForwardOptions;
+use crate::packets::alone::Alone;
 use crate::packets::forwarder::Forwarder;
 use crate::packets::frame::SHORTEST;
 use crate::report::Figures;
@@ -20,6 +22,8 @@ const RUNS: u32 = 200_000;
 const MANY: u32 = 1_000;
 /// Runs per port in the comparison of port counts: few, so that most find a port that was not the last one's.
 const RUNS_PER_PORT: u32 = 8;
+/// Single steps, each a program of its own.
+const ALONE: [&str; 5] = ["nothing", "call_nothing", "look_up", "count_once", "read_clock"];
 
 /// Times Plexus with everything on, without its parts, the least program, and Plexus with few and with many ports, in turns.
 pub(super) fn measure(options: &ForwardOptions, screen: &Screen) -> Result<BTreeMap<String, Figures>> {
@@ -30,45 +34,54 @@ pub(super) fn measure(options: &ForwardOptions, screen: &Screen) -> Result<BTree
     let progress = screen.progress("cost of one run", options.rounds.into());
     let ports =
         |name: &str, first, count, features| Ports::add(&host.bpffs().join(name), first, count, features);
+    let off = Features { guard: Guard { mac: false, ip: false }, limits: Limits::Neither };
+    let only_mac = Features { guard: Guard { mac: true, ip: false }, ..off };
+    let guarded = Features { limits: Limits::Neither, ..Features::ALL };
     let one = ports("all", 0, 2, Features::ALL)?;
-    let unlimited = ports("no-limits", 2, 2, Features { limits: false, ..Features::ALL })?;
-    let trusted = ports("no-guard", 4, 2, Features { guard: false, ..Features::ALL })?;
-    let bare = ports("bare", 6, 2, Features { guard: false, limits: false })?;
-    let many = ports("many", 8, MANY, Features::ALL)?;
+    let variants = [
+        ("cost_tc.plexus_without_limits", ports("no-limits", 2, 2, guarded)?),
+        (
+            "cost_tc.plexus_without_guard",
+            ports("no-guard", 4, 2, Features { guard: off.guard, ..Features::ALL })?,
+        ),
+        ("cost_tc.plexus_without_both", ports("bare", 6, 2, off)?),
+        ("cost_tc.plexus_only_mac_guard", ports("mac", 8, 2, only_mac)?),
+        (
+            "cost_tc.plexus_one_limit",
+            ports("one-limit", 10, 2, Features { limits: Limits::Sending, ..Features::ALL })?,
+        ),
+    ];
+    let many = ports("many", 12, MANY, Features::ALL)?;
+    let mut alone = Vec::new();
+    for name in ALONE {
+        alone.push((format!("cost_alone.{name}"), Alone::load(name)?));
+    }
     let frame = vec![0; SHORTEST];
-    let mut samples: [(&str, Vec<f64>); 7] = [
-        "cost_tc.redirect_peer",
-        "cost_tc.plexus",
-        "cost_tc.plexus_without_limits",
-        "cost_tc.plexus_without_guard",
-        "cost_tc.plexus_without_both",
-        "cost_ports.1",
-        "cost_ports.1000",
-    ]
-    .map(|name| (name, Vec::new()));
+    let mut samples = BTreeMap::<String, Vec<f64>>::new();
     // The first round warms up.
     for round in 0..=options.rounds {
-        let seen = [
-            least.time_tc(&frame, RUNS)?,
-            one.time(0, RUNS)?,
-            unlimited.time(0, RUNS)?,
-            trusted.time(0, RUNS)?,
-            bare.time(0, RUNS)?,
-            in_turn(&one)?,
-            in_turn(&many)?,
-        ];
-        if round > 0 {
-            for ((_, samples), seen) in samples.iter_mut().zip(seen) {
-                samples.push(seen.as_secs_f64() * 1e9);
+        let mut record = |name: &str, time: Duration| {
+            if round > 0 {
+                samples.entry(name.to_owned()).or_default().push(time.as_secs_f64() * 1e9);
             }
-            progress.inc(1);
+        };
+        record("cost_tc.redirect_peer", least.time_tc(&frame, RUNS)?);
+        record("cost_tc.plexus", one.time(0, RUNS)?);
+        for (name, ports) in &variants {
+            record(name, ports.time(0, RUNS)?);
         }
+        for (name, program) in &alone {
+            record(name, program.time(&frame, RUNS)?);
+        }
+        record("cost_ports.1", in_turn(&one)?);
+        record("cost_ports.1000", in_turn(&many)?);
+        progress.inc(u64::from(round > 0));
     }
     progress.finish_and_clear();
-    ensure!(samples.iter().all(|(_, samples)| samples.iter().any(|it| *it > 0.0)), "a program took no time");
+    ensure!(samples.values().all(|samples| samples.iter().any(|it| *it > 0.0)), "a program took no time");
     let figures = samples
         .iter()
-        .filter_map(|(name, samples)| Some(((*name).to_owned(), Figures::of_rounds(samples, "ns/run")?)));
+        .filter_map(|(name, samples)| Some((name.clone(), Figures::of_rounds(samples, "ns/run")?)));
     Ok(figures.collect())
 }
 

@@ -13,8 +13,10 @@ mod cost;
 mod ports;
 mod restart;
 mod rounds;
+mod runtime;
 mod stage;
 mod tcp;
+mod waterfall;
 
 use std::process::ExitCode;
 
@@ -22,25 +24,44 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::args::ForwardOptions;
+use crate::profile;
 use crate::publish::publish;
 use crate::report::BenchReport;
 use crate::screen::Screen;
 use stage::Stage;
 
+/// What the time per packet explains.
+const PPS_RATIOS: [&str; 6] = [
+    "pod_pod_vs_bridge_pps",
+    "pod_pod_vs_redirect_peer_pps",
+    "uplink_pod_vs_devmap_pps",
+    "uplink_pod_stack_vs_devmap_pps",
+    "uplink_pod_vs_macvlan_pps",
+    "uplink_pod_xdp_vs_macvlan_pps",
+];
+
 /// Measures, shows the figures and writes the report. A wish that is not met is shown, it is no failure.
 pub(crate) fn verb(options: &ForwardOptions, screen: &mut Screen) -> Result<ExitCode> {
     let mut report = BenchReport::begin("forward");
     screen.heading("Forwarding");
+    let runtime;
     {
         let mut stage = Stage::build(options.common.bin_dir.as_deref())?;
         report.arms.extend(tcp::measure(&stage, options, screen)?);
         stage.take_live_frames()?;
-        report.arms.extend(rounds::measure(&stage.arms()?, options, screen)?);
+        let arms = stage.arms()?;
+        report.arms.extend(rounds::measure(&arms, options, screen)?);
+        runtime = runtime::measure(&arms, options, screen)?;
+        drop(arms);
         restart::measure(&mut stage, options, screen, &mut report)?;
     }
     report.arms.extend(cost::measure(options, screen)?);
     conditions(options, &mut report);
     ratios(&mut report);
+    profile::add(&mut report, "time_per_packet", runtime, &PPS_RATIOS);
+    if let Some(waterfall) = waterfall::profile(&report) {
+        profile::add(&mut report, "cost_of_a_run", waterfall, &["features_overhead_ns", "ports_1000_vs_1"]);
+    }
     publish(&report, options.common.report.as_deref(), options.html.as_deref(), screen)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -38,15 +38,24 @@ const GATE: &str = "port_gate";
 /// What the ports of a data plane have beside forwarding and counters.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Features {
-    /// Spoofed MAC and IP addresses are dropped.
-    pub(super) guard: bool,
-    /// Both directions have a limit.
-    pub(super) limits: bool,
+    /// Which spoofed addresses are dropped.
+    pub(super) guard: Guard,
+    /// What has a limit.
+    pub(super) limits: Limits,
 }
 
 impl Features {
     /// Everything.
-    pub(super) const ALL: Self = Self { guard: true, limits: true };
+    pub(super) const ALL: Self = Self { guard: Guard { mac: true, ip: true }, limits: Limits::Both };
+}
+
+/// Directions with a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limits {
+    Neither,
+    /// What a pod sends.
+    Sending,
+    Both,
 }
 
 /// Ports `first..first + count`, attached as plexusd attaches them.
@@ -77,9 +86,9 @@ impl Ports {
                 ifindex: port_ifindex(port),
                 mac: mac(port),
                 ips: vec![ipv4(port).into()],
-                guard: Guard { mac: features.guard, ip: features.guard },
-                ingress: features.limits.then_some(LIMIT),
-                egress: features.limits.then_some(LIMIT),
+                guard: features.guard,
+                ingress: (features.limits == Limits::Both).then_some(LIMIT),
+                egress: (features.limits != Limits::Neither).then_some(LIMIT),
                 socket: None,
             })?;
         }

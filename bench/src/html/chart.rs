@@ -12,6 +12,12 @@ const WIDTH: f64 = 860.0;
 /// Height of one bar with the space around it.
 const STEP: f64 = 26.0;
 
+/// Height of the drawing.
+#[expect(clippy::cast_precision_loss, reason = "a chart has tens of bars")]
+pub(super) fn height(group: &Group<'_>) -> f64 {
+    group.bars.len() as f64 * STEP
+}
+
 /// One chart as inline SVG.
 pub(super) fn bars(group: &Group<'_>) -> String {
     // The line of a sample far off (a first round trip) must not push all bars to the left.
@@ -19,8 +25,7 @@ pub(super) fn bars(group: &Group<'_>) -> String {
     let scale = |value: f64| {
         if longest > 0.0 { (value.abs() / longest * BARS * 0.85).min(BARS) } else { 0.0 }
     };
-    #[expect(clippy::cast_precision_loss, reason = "a chart has tens of bars")]
-    let height = group.bars.len() as f64 * STEP;
+    let height = height(group);
     let mut out = format!(
         "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
         text(&group.title)

@@ -21,7 +21,7 @@ pub(super) fn groups(arms: &BTreeMap<String, Figures>) -> Vec<Group<'_>> {
     for (name, figures) in arms {
         let (quantity, rest) = name.split_once('.').unwrap_or((name, name));
         let (whose, case) = rest.split_once('.').unwrap_or((rest, ""));
-        groups.entry((quantity, case, figures.unit)).or_default().push((whose, figures));
+        groups.entry((quantity, case, &*figures.unit)).or_default().push((whose, figures));
     }
     let title = |(quantity, case, unit): Key<'_>| {
         if case.is_empty() { format!("{quantity}, {unit}") } else { format!("{quantity} {case}, {unit}") }

@@ -2,13 +2,18 @@
 
 mod chart;
 mod group;
+mod picture;
+mod stack;
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::profile::Profile;
 use crate::report::BenchReport;
 use crate::wanted;
+
+pub(crate) use picture::picture;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -16,6 +21,9 @@ const STYLE: &str = include_str!("style.css");
 pub(crate) fn page(report: &BenchReport) -> String {
     let mut body = String::new();
     section(&mut body, "Wanted and seen", &ratios(report));
+    for (name, profile) in &report.profiles {
+        section(&mut body, &format!("Where it goes: {name}, {}", profile.unit), &profiled(name, profile));
+    }
     for group in group::groups(&report.arms) {
         section(&mut body, &group.title, &chart::bars(&group));
     }
@@ -57,6 +65,17 @@ fn ratios(report: &BenchReport) -> String {
     }
 }
 
+fn profiled(name: &str, profile: &Profile) -> String {
+    let explains = match profile.explains.as_slice() {
+        [] => String::new(),
+        ratios => {
+            format!("<p class=\"missed\">Missed, and explained by this: {}.\n", text(&ratios.join(", ")))
+        }
+    };
+    let what = text(&profile.what);
+    format!("<p>{what}\n{explains}{}{}", stack::stacks(name, profile), stack::table(profile))
+}
+
 fn conditions(report: &BenchReport) -> String {
     table(report.conditions.iter().map(|(name, value)| (*name, plain(value))))
 }
@@ -88,7 +107,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Three significant digits, and thousands apart.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value.abs() < 1000.0 {
         let digits = if value.abs() < 10.0 { 2 } else { 1 };
         return format!("{value:.digits$}");
@@ -123,6 +142,7 @@ fn text(raw: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Row;
     use crate::report::Figures;
 
     fn report() -> BenchReport {
@@ -133,15 +153,26 @@ mod tests {
         report.compare("pod_pod_vs_bridge_pps", "pod_pod.plexus", "pod_pod.bridge");
         report.absent.insert("routes_100k_vs_10", "no <routes> yet".into());
         report.conditions.insert("seconds", serde_json::json!(0.5));
+        let rows = vec![Row::of("plexus", [("clock".to_owned(), 20.0)])];
+        let profile = Profile { what: "by hand".into(), unit: "ns", explains: vec!["features"], rows };
+        report.profiles.insert("cost", profile);
         report
     }
 
     #[test]
     fn a_page_has_every_arm_ratio_and_reason() {
         let page = page(&report());
-        for part in
-            ["pod_pod_vs_bridge_pps", "≥ 1.5", "met", "plexus", "bridge", "no &lt;routes&gt; yet", "seconds"]
-        {
+        for part in [
+            "pod_pod_vs_bridge_pps",
+            "≥ 1.5",
+            "met",
+            "plexus",
+            "bridge",
+            "no &lt;routes&gt; yet",
+            "seconds",
+            "by hand",
+            "clock",
+        ] {
             assert!(page.contains(part), "{part}");
         }
     }

@@ -10,6 +10,7 @@
 mod arm;
 mod flood;
 mod rate;
+mod share;
 mod stage;
 mod summary;
 mod tcp;
@@ -21,6 +22,7 @@ use serde_json::json;
 
 use crate::args::PoliceOptions;
 use crate::packets::frame::FULL;
+use crate::profile;
 use crate::publish::publish;
 use crate::report::BenchReport;
 use crate::screen::Screen;
@@ -45,6 +47,10 @@ pub(crate) fn verb(options: &PoliceOptions, screen: &mut Screen) -> Result<ExitC
         ("counted", json!("Ethernet frames without FCS at tc ingress in the pod; TCP: payload")),
     ]);
     summary::ratios(&mut report);
+    if let Some(share) = share::profile(&report) {
+        let explained = ["tcp_goodput_policed_percent_min", "tcp_goodput_shaped_percent_min"];
+        profile::add(&mut report, "tcp_share_of_the_limit", share, &explained);
+    }
     publish(&report, options.common.report.as_deref(), options.html.as_deref(), screen)?;
     Ok(ExitCode::SUCCESS)
 }

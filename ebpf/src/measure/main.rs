@@ -1,13 +1,24 @@
-//! Programs of the benchmarks, one per file: what makes packets, what counts them away, and the least that forwards.
+//! Programs of the benchmarks, one per file: what makes packets, what counts them away, the least that
+//! forwards, and single steps of the data plane on their own.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![allow(unsafe_code, reason = "link sections of the entry points, packet access")]
 #![allow(clippy::needless_pass_by_value, reason = "the entry point macros hand the context over by value")]
 #![allow(clippy::inline_always, reason = "a BPF call forgets what the verifier knew")]
 
 #[cfg(target_arch = "bpf")]
+mod call_nothing;
+#[cfg(target_arch = "bpf")]
 mod count;
 #[cfg(target_arch = "bpf")]
+mod count_once;
+#[cfg(target_arch = "bpf")]
 mod generate;
+#[cfg(target_arch = "bpf")]
+mod look_up;
+#[cfg(target_arch = "bpf")]
+mod nothing;
+#[cfg(target_arch = "bpf")]
+mod read_clock;
 #[cfg(target_arch = "bpf")]
 mod redirect_devmap;
 #[cfg(target_arch = "bpf")]
