@@ -62,6 +62,7 @@ mod tests {
         let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let readme = fs::read_to_string(checkout.join("README.md")).unwrap();
         let reports = all(&checkout.join("docs/bench")).unwrap();
+        assert!(!reports.is_empty(), "no report is committed");
         let wanted = section::replace(&readme, &section::of(&reports)).unwrap();
         assert!(readme == wanted, "run `plexus-bench publish --to docs/bench`; it would be:\n{wanted}");
     }

@@ -38,6 +38,10 @@ pub(super) fn of(reports: &[Published]) -> String {
                 write!(out, ", {value} {text}").ok();
             }
         }
+        // One busy CPU of two still lets the other one measure.
+        if environment.load[0] > 0.5 * f64::from(u32::try_from(environment.cpus).unwrap_or(u32::MAX)) {
+            out.push_str(", **other work ran on the machine and blurs the figures**");
+        }
         if !environment.optimised {
             out.push_str(", **a build without optimisation, whose figures mean nothing**");
         }
@@ -86,7 +90,9 @@ mod tests {
         ] {
             assert!(section.contains(line), "{line} is not in\n{section}");
         }
-        assert!(!section.contains("without optimisation"));
+        assert!(!section.contains("without optimisation") && !section.contains("other work"));
+        let busy = REPORT.replace("\"load\": [0.5", "\"load\": [4.5");
+        assert!(of(&[serde_json::from_str(&busy).unwrap()]).contains("other work"));
     }
 
     #[test]
