@@ -30,6 +30,8 @@ pub(crate) enum Verb {
     Police(PoliceOptions),
     /// Addresses of cluster-wide pools: 1 to 256 simulated nodes against a real API server
     Ipam(IpamOptions),
+    /// A scenario of your own: topology, generator, frame sizes, flows, rate, duration, or a search for the throughput
+    Run(RunOptions),
     /// Copy reports of forward and police to a directory of the checkout, draw them, and write the README's tables anew
     Publish(PublishOptions),
 }
@@ -158,6 +160,25 @@ pub(crate) struct IpamOptions {
     /// Where the nodes keep their leases, a real file system [default: the directory for temporary files]
     #[arg(long, value_name = "DIR")]
     pub(crate) work_dir: Option<PathBuf>,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// The scenario, YAML; examples are in bench/scenarios, keys in docs/bench.md
+    #[arg(value_name = "FILE")]
+    pub(crate) scenario: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// Write the figures as one self-contained page to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Look for the highest rate without loss of every frame size that RFC 2544 names, instead of sending at the scenario's rate
+    #[arg(long)]
+    pub(crate) search: bool,
+    /// Two devices of this machine instead of the scenario's topology; both are used as they are
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
+    pub(crate) nic: Vec<String>,
 }
 
 /// Options of `publish`.

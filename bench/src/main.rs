@@ -13,6 +13,7 @@ mod profile;
 mod publish;
 mod readme;
 mod report;
+mod scenario;
 mod screen;
 mod summary;
 mod wanted;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Forward(options) => forward::verb(options, &mut screen),
         Verb::Police(options) => police::verb(options, &mut screen),
         Verb::Ipam(options) => ipam::verb(options, &mut screen),
+        Verb::Run(options) => scenario::verb(options, &mut screen),
         Verb::Publish(options) => readme::verb(options, &screen),
     };
     outcome.unwrap_or_else(|error| {

@@ -23,8 +23,10 @@ pub(crate) fn show(report: &BenchReport, screen: &Screen) {
         };
         vec![(*name).to_owned(), bound.unwrap_or_default(), number(*seen), verdict]
     });
-    screen.heading("Wanted and seen");
-    screen.block(&table(&["ratio", ">wanted", ">seen", ""], rows));
+    if !report.ratios.is_empty() {
+        screen.heading("Wanted and seen");
+        screen.block(&table(&["ratio", ">wanted", ">seen", ""], rows));
+    }
     for (name, reason) in &report.absent {
         screen.note(&format!("{name} is absent: {reason}"));
     }

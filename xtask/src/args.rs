@@ -174,7 +174,9 @@ pub(crate) enum Benchmark {
     Police,
     /// Addresses of cluster-wide pools, from 1 to 256 simulated nodes against a real API server
     Ipam,
-    /// All four; each writes files of its own, FILE with the benchmark's name before the extension
+    /// A scenario of your own, from FILE
+    Run,
+    /// All but `run`; each writes files of its own, FILE with the benchmark's name before the extension
     All,
 }
 
@@ -184,6 +186,12 @@ pub(crate) struct BenchOptions {
     /// What to measure
     #[arg(value_enum, default_value_t = Benchmark::All)]
     pub(crate) benchmark: Benchmark,
+    /// The scenario of `run`; examples are in bench/scenarios
+    #[arg(value_name = "SCENARIO", required_if_eq("benchmark", "run"))]
+    pub(crate) scenario: Option<PathBuf>,
+    /// `run`: look for the highest rate without loss of each frame size
+    #[arg(long)]
+    pub(crate) search: bool,
     /// Write the figures as JSON to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

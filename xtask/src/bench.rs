@@ -20,6 +20,7 @@ pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<Exit
         Benchmark::Forward => &["forward"],
         Benchmark::Police => &["police"],
         Benchmark::Ipam => &["ipam"],
+        Benchmark::Run => &["run"],
         Benchmark::All => &["cni", "forward", "police", "ipam"],
     };
     if verbs.contains(&"ipam") {
@@ -44,6 +45,9 @@ pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<Exit
         }
         for (flag, file) in &files {
             command.arg(flag).arg(file);
+        }
+        if let (Some(scenario), "run") = (&options.scenario, *verb) {
+            command.arg(absolute(scenario)?).args(options.search.then_some("--search"));
         }
         if let (Some(directory), "cni") = (&options.multus_bin, *verb) {
             command.arg("--multus-bin").arg(absolute(directory)?);

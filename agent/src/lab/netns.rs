@@ -56,6 +56,12 @@ impl NetNs {
         Ok(Self { path: path.to_owned(), handle: Arc::new(handle.into()) })
     }
 
+    /// The calling thread's namespace as it is, without a file of its own: for devices that the user names.
+    pub fn of_this_thread() -> Result<Self, LabError> {
+        let handle = File::open(CURRENT).map_err(LabError::io(format!("open {CURRENT}")))?;
+        Ok(Self { path: PathBuf::from(CURRENT), handle: Arc::new(handle.into()) })
+    }
+
     /// The path for `CNI_NETNS`.
     pub fn path(&self) -> &Path {
         &self.path

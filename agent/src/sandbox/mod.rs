@@ -9,6 +9,8 @@
 )]
 
 mod descriptors;
+#[cfg(feature = "lab")]
+mod frames;
 mod packet;
 mod socket;
 mod sysctl;
@@ -23,6 +25,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType};
 use crate::fault;
 
 pub use descriptors::receive;
+#[cfg(feature = "lab")]
+pub use frames::{FRAMES_PER_CALL, FrameBuffers, FrameSocket, KEPT_BYTES};
 pub use packet::{PacketSocket, Packets};
 pub use socket::enable_gro;
 pub use sysctl::work_sysctls;

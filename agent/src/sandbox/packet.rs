@@ -62,7 +62,7 @@ const FILTER6: [libc::sock_filter; 6] = [
     filter(0x06, 0, 0, 0xffff),
 ];
 
-const fn filter(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+pub(super) const fn filter(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
 

@@ -7,11 +7,11 @@ use plexus_agent::lab::{Binaries, DaemonSetup, Host, NetNs, Plexusd, Runtime};
 use serde_json::{Value, json};
 
 use super::arm::Arm;
-use crate::packets::end::{End, host_device};
+use crate::packets::end::End;
 use crate::packets::forwarder::Forwarder;
 use crate::packets::sink::Receiver;
 use crate::packets::wiring::{
-    IFNAME, Place, bridge, end_takes_live_frames, macvlan_pod, quiet, take_live_frames, uplink, veth_pod,
+    Place, attach, bridge, end_takes_live_frames, macvlan_pod, quiet, take_live_frames, uplink, veth_pod,
 };
 
 /// Two ends of a path.
@@ -123,13 +123,6 @@ impl Stage {
             arm("uplink_pod_stack.macvlan", &self.macvlan_wire, Receiver::Stack)?,
         ])
     }
-}
-
-/// Adds a pod to a network by the shim; gives its end, and the device of the host.
-fn attach(host: &Host, runtime: &Runtime, name: &str, config: &Value) -> Result<(End, String)> {
-    let pod = host.pod(name)?;
-    let result = runtime.add(&pod, IFNAME, config)?.success().with_context(|| format!("ADD of {name}"))?;
-    Ok((End::of_result(&pod, IFNAME, &result)?, host_device(&result)?))
 }
 
 /// A network of this node only.

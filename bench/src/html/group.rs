@@ -26,12 +26,32 @@ pub(super) fn groups(arms: &BTreeMap<String, Figures>) -> Vec<Group<'_>> {
     let title = |(quantity, case, unit): Key<'_>| {
         if case.is_empty() { format!("{quantity}, {unit}") } else { format!("{quantity} {case}, {unit}") }
     };
-    groups.into_iter().map(|(key, bars)| Group { title: title(key), bars }).collect()
+    let mut sorted = Vec::new();
+    for (key, mut bars) in groups {
+        bars.sort_by_key(|(whose, _)| leading_number(whose));
+        sorted.push(Group { title: title(key), bars });
+    }
+    sorted
+}
+
+/// Frame sizes and the like are in the order of their numbers; names come after them, as they were.
+fn leading_number(name: &str) -> u64 {
+    let digits = name.bytes().take_while(u8::is_ascii_digit).count();
+    name[..digits].parse().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frame_sizes_are_in_the_order_of_their_numbers() {
+        let arms = ["t.64.f", "t.1518.f", "t.512.f"];
+        let arms = arms.map(|name| (name.to_owned(), Figures::of_rounds(&[1.0], "pps").unwrap()));
+        let arms = BTreeMap::from(arms);
+        let names: Vec<_> = groups(&arms)[0].bars.iter().map(|(whose, _)| *whose).collect();
+        assert_eq!(names, ["64", "512", "1518"]);
+    }
 
     #[test]
     fn arms_of_one_quantity_case_and_unit_share_a_chart() {

@@ -13,6 +13,8 @@ pub(crate) const DISCARD: u16 = 9;
 
 const ETHERNET_BYTES: usize = 14;
 const IPV4_BYTES: usize = 20;
+/// Where UDP's destination port lies.
+const PORT_OFFSET: usize = ETHERNET_BYTES + IPV4_BYTES + 2;
 
 /// Hardware and IPv4 address.
 pub(crate) type Station = ([u8; 6], Ipv4Addr);
@@ -20,6 +22,13 @@ pub(crate) type Station = ([u8; 6], Ipv4Addr);
 /// A frame of `bytes` (without FCS) from one end to the other; the generator varies the source port.
 pub(crate) fn udp(from: &End, to: &End, bytes: usize) -> Vec<u8> {
     udp_between((from.mac, from.ip), (to.mac, to.ip), bytes)
+}
+
+/// The same to another port.
+pub(crate) fn udp_to_port(from: &End, to: &End, port: u16, bytes: usize) -> Vec<u8> {
+    let mut frame = udp(from, to, bytes);
+    frame[PORT_OFFSET..PORT_OFFSET + 2].copy_from_slice(&port.to_be_bytes());
+    frame
 }
 
 /// A frame of `bytes` (without FCS) between two stations.

@@ -79,7 +79,7 @@ pub(super) fn set_target(ebpf: &mut Ebpf, device: &str) -> Result<()> {
 }
 
 /// Keeps the calling thread on one CPU, counted modulo those that there are.
-fn pin(cpu: usize) -> Result<()> {
+pub(crate) fn pin(cpu: usize) -> Result<()> {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut set = CpuSet::new();
     set.set(cpu % cpus)?;

@@ -9,9 +9,10 @@ use nix::net::if_::if_nametoindex;
 use plexus_agent::datapath::device::enable_gro;
 use plexus_agent::lab::command::run;
 use plexus_agent::lab::link::ip;
-use plexus_agent::lab::{Host, NetNs};
+use plexus_agent::lab::{Host, NetNs, Runtime};
+use serde_json::Value;
 
-use super::end::{End, parse_mac};
+use super::end::{End, host_device, parse_mac};
 
 /// The device's name in every pod.
 pub(crate) const IFNAME: &str = "net1";
@@ -72,6 +73,26 @@ pub(crate) fn uplink(host: &Host, outside: &NetNs, uplink: &str, wire: &str, pla
     host.cable(uplink, outside, wire)?;
     run(Command::new("ethtool").args(["-K", uplink, "rxvlan", "off"]))?;
     place.end(outside.clone(), wire)
+}
+
+/// A cable between two new namespaces, nothing in between.
+pub(crate) fn wire(host: &Host, names: [&str; 2], places: [Place; 2]) -> Result<(End, End)> {
+    let [from, to] = names.map(|name| host.netns_named(name));
+    let (from, to) = (from?, to?);
+    let [here, there] = [&from, &to].map(|netns| netns.path().display().to_string());
+    ip(&["link", "add", IFNAME, "netns", &here, "type", "veth", "peer", "name", IFNAME, "netns", &there])?;
+    for (netns, place) in [(&from, places[0]), (&to, places[1])] {
+        address(netns, place)?;
+        netns.ip(&["link", "set", IFNAME, "up"])?;
+    }
+    Ok((places[0].end(from, IFNAME)?, places[1].end(to, IFNAME)?))
+}
+
+/// Adds a pod to a network by the shim; gives its end, and the device of the host.
+pub(crate) fn attach(host: &Host, runtime: &Runtime, name: &str, config: &Value) -> Result<(End, String)> {
+    let pod = host.pod(name)?;
+    let result = runtime.add(&pod, IFNAME, config)?.success().with_context(|| format!("ADD of {name}"))?;
+    Ok((End::of_result(&pod, IFNAME, &result)?, host_device(&result)?))
 }
 
 fn address(netns: &NetNs, place: Place) -> Result<()> {

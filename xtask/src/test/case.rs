@@ -25,7 +25,7 @@ const SHOWN_LINES: usize = 60;
 const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
 
 /// Programs that measure traffic, and must not share the processors with other tests.
-const MEASURING: [&str; 1] = ["netns_forward"];
+const MEASURING: [&str; 2] = ["netns_forward", "netns_scenario"];
 
 /// A test that is about to run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
