@@ -43,6 +43,9 @@ fn release_pending(agent: &Agent) {
 fn look(agent: &Agent, host: &Netlink, suspects: &BTreeSet<String>) -> BTreeSet<String> {
     spool::replay(agent, host, &NoShim);
     release_pending(agent);
+    if let Err(error) = agent.datapath.age_stations() {
+        tracing::warn!(%error, "learnt stations cannot be aged");
+    }
     let mut gone = BTreeSet::new();
     for record in agent.records.all() {
         if !record.netns.as_ref().is_some_and(crate::record::NetnsId::is_gone) {

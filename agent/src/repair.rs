@@ -11,7 +11,6 @@ use plexus_cni::{CniError, Version};
 use serde_json::json;
 
 use crate::agent::Agent;
-use crate::datapath::NetworkSpec;
 use crate::delegate::NoShim;
 use crate::ipam::host_local;
 use crate::netlink::Netlink;
@@ -110,8 +109,7 @@ pub fn repair(agent: &Agent, host: &Netlink) {
 fn restore_network(agent: &Agent, host: &Netlink, id: u32, key: &NetworkKey) -> Result<(), CniError> {
     let uplink = key.uplink.as_deref().map(|name| host.link_by_name(name)).transpose()?.flatten();
     let uplink_ifindex = uplink.map(|uplink| uplink.index);
-    let spec = NetworkSpec { id, uplink_ifindex, vlan: key.vlan, xdp: key.xdp };
-    agent.datapath.upsert_network(&spec).map_err(Into::into)
+    agent.datapath.upsert_network(&key.spec(id, uplink_ifindex)).map_err(Into::into)
 }
 
 /// The programs inside pods are reached by way of the data plane's own map; only where the port is lost altogether must

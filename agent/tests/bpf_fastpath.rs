@@ -14,7 +14,7 @@ use bpf_rig::{
 };
 use plexus_abi::port_ifindex;
 use plexus_agent::datapath::{
-    Guard, HookState, NetworkSpec, PortSpec, XdpChoice, device::enable_gro, edge::VlanEdge,
+    Forwarding, Guard, HookState, NetworkSpec, PortSpec, XdpChoice, device::enable_gro, edge::VlanEdge,
 };
 
 #[test]
@@ -184,7 +184,13 @@ fn a_pod_that_routes_carries_tcp_from_one_uplink_to_another() {
     for (id, uplink, mac) in [(1, "near", router.mac), (2, "far", [2, 0, 0, 0, 0, 2])] {
         let uplink_ifindex = Some(ifindex(uplink));
         datapath
-            .upsert_network(&NetworkSpec { id, uplink_ifindex, vlan: VLAN, xdp: XdpChoice::Always })
+            .upsert_network(&NetworkSpec {
+                id,
+                uplink_ifindex,
+                vlan: VLAN,
+                xdp: XdpChoice::Always,
+                ..NetworkSpec::default()
+            })
             .expect("network");
         // What it forwards bears others' addresses.
         let guard = Guard { mac: true, ip: false };
@@ -198,4 +204,24 @@ fn a_pod_that_routes_carries_tcp_from_one_uplink_to_another() {
         assert!(counters.rx_bytes > 2 << 20 && counters.tx_bytes > 2 << 20, "{counters:?}");
         assert!(counters.drops.values().all(|drops| *drops == 0), "{counters:?}");
     }
+}
+
+#[test]
+fn a_vlan_inside_a_service_vlan_carries_everything() {
+    let Some(rig) = Rig::new("a_vlan_inside_a_service_vlan_carries_everything") else { return };
+    let outside = Machine::behind(9, "uplink", 0);
+    let _edge = outside.inside(|| VlanEdge::attach_stacked(ifindex("eth0"), 7, VLAN).expect("edge"));
+    let pod = Machine::behind(1, "pod1", port_ifindex(1));
+    let datapath = rig.open();
+    let forwarding = Forwarding { outer_vlan: 7, ..Forwarding::default() };
+    datapath.upsert_network(&NetworkSpec { forwarding, ..bpf_rig::world::network() }).expect("network");
+    datapath.add_port(&fastpath(1, &pod, NETWORK, VLAN)).expect("port");
+    for address in [Machine::v4, Machine::v6] {
+        pod.reaches(&outside, address(&outside));
+        outside.reaches(&pod, address(&pod));
+    }
+    assert_eq!(stream(&outside, &pod, 2 << 20), 2 << 20);
+    assert_eq!(stream(&pod, &outside, 2 << 20), 2 << 20);
+    let counters = datapath.counters(1).expect("counters");
+    assert!(counters.drops.values().all(|drops| *drops == 0), "{counters:?}");
 }

@@ -35,7 +35,13 @@ impl Bench {
     fn new(test: &str, guard: Guard) -> Option<Self> {
         let rig = Rig::new(test)?;
         let datapath = rig.open();
-        let network = NetworkSpec { id: 1, uplink_ifindex: None, vlan: 0, xdp: XdpChoice::Auto };
+        let network = NetworkSpec {
+            id: 1,
+            uplink_ifindex: None,
+            vlan: 0,
+            xdp: XdpChoice::Auto,
+            ..NetworkSpec::default()
+        };
         datapath.upsert_network(&network).expect("network");
         for (id, mac) in [(1, MINE), (2, PEER)] {
             ip(&format!("link add name pod{id} index {} type veth peer name end{id}", port_ifindex(id)));

@@ -84,7 +84,13 @@ fn a_failed_attach_is_taken_back() {
     let pod = Machine::new(1);
     let datapath = rig.open();
     datapath
-        .upsert_network(&NetworkSpec { id: 1, uplink_ifindex: None, vlan: 0, xdp: XdpChoice::Auto })
+        .upsert_network(&NetworkSpec {
+            id: 1,
+            uplink_ifindex: None,
+            vlan: 0,
+            xdp: XdpChoice::Auto,
+            ..NetworkSpec::default()
+        })
         .expect("network");
     for port in [fastpath(1, &pod, 1, 0), tap(1, &pod, PortKind::HostTap), tap(1, &pod, PortKind::PodTap)] {
         let error = datapath.add_port(&port).expect_err("there is no device").to_string();
@@ -93,7 +99,13 @@ fn a_failed_attach_is_taken_back() {
         assert_eq!(links(&rig), [""; 0]);
         assert!(datapath.networks().expect("networks")[0].ports.is_empty());
     }
-    let gone = NetworkSpec { id: 2, uplink_ifindex: Some(4711), vlan: 0, xdp: XdpChoice::Auto };
+    let gone = NetworkSpec {
+        id: 2,
+        uplink_ifindex: Some(4711),
+        vlan: 0,
+        xdp: XdpChoice::Auto,
+        ..NetworkSpec::default()
+    };
     assert!(datapath.upsert_network(&gone).is_err());
     assert_eq!(datapath.networks().expect("networks").len(), 1);
 }

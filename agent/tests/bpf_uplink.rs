@@ -10,13 +10,16 @@ use bpf_rig::{
     pod::{Machine, fastpath},
 };
 use plexus_abi::port_ifindex;
-use plexus_agent::datapath::{Datapath, NetworkSpec, PolicerSpec, PortCounters, XdpChoice};
+use plexus_agent::datapath::{Datapath, Forwarding, NetworkSpec, PolicerSpec, PortCounters, XdpChoice};
 
 const VLAN: u16 = 100;
 const OTHER_VLAN: u16 = 200;
+/// A service VLAN around VLAN 100.
+const OUTER_VLAN: u16 = 7;
 const OUTSIDE: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
-/// A pod on VLAN 100, another with the same MAC on VLAN 200 of the same uplink, and one on the untagged network.
+/// Pods with the same MAC on VLAN 100, on VLAN 200 of the same uplink, on the untagged network, and on VLAN 100 in a
+/// service VLAN.
 struct Bench {
     datapath: Datapath,
     kernel: Kernel,
@@ -31,8 +34,10 @@ impl Bench {
         let mut machines = vec![Machine::behind(9, "uplink", 0)];
         let uplink = ifindex("uplink");
         let datapath = rig.open();
-        for (id, vlan) in [(1, VLAN), (2, OTHER_VLAN), (3, 0)] {
-            let network = NetworkSpec { id, uplink_ifindex: Some(uplink), vlan, xdp: XdpChoice::Always };
+        for (id, vlan, outer_vlan) in [(1, VLAN, 0), (2, OTHER_VLAN, 0), (3, 0, 0), (4, VLAN, OUTER_VLAN)] {
+            let forwarding = Forwarding { outer_vlan, ..Forwarding::default() };
+            let network =
+                NetworkSpec { id, uplink_ifindex: Some(uplink), vlan, xdp: XdpChoice::Always, forwarding };
             datapath.upsert_network(&network).expect("network");
             let pod = Machine::behind(1, &format!("pod{id}"), port_ifindex(id));
             datapath.add_port(&fastpath(id, &pod, id, vlan)).expect("port");
@@ -75,6 +80,40 @@ fn xdp_pops_the_tag_and_redirects_to_the_vlans_own_pod() {
         assert_eq!(after.rx_packets, before.rx_packets + 1);
         assert_eq!(after.rx_bytes, before.rx_bytes + to_pod().len() as u64);
         assert_eq!(bench.counters(other), other_before);
+    }
+}
+
+fn stack(frame: &[u8], outer_vlan: u16) -> Vec<u8> {
+    frames::tagged(&tag(frame, VLAN), 0x88a8, outer_vlan)
+}
+
+#[test]
+fn both_tags_of_a_service_vlans_pod_are_popped_by_xdp_and_by_tcx() {
+    let Some(bench) = Bench::new("both_tags_of_a_service_vlans_pod_are_popped_by_xdp_and_by_tcx") else {
+        return;
+    };
+    let before = bench.counters(4);
+    let frame = stack(&to_pod(), OUTER_VLAN);
+    assert_eq!(bench.kernel.xdp(bench.uplink, &frame), (XDP_REDIRECT, to_pod()));
+    assert_eq!(bench.kernel.tc("uplink_tc", bench.uplink, &frame), (TC_REDIRECT, to_pod()));
+    let after = bench.counters(4);
+    assert_eq!(after.rx_packets, before.rx_packets + 2);
+    assert_eq!(after.rx_bytes, before.rx_bytes + 2 * to_pod().len() as u64);
+    assert_eq!(bench.kernel.tc("uplink_tc", bench.uplink, &stack(&to_all(), OUTER_VLAN)).0, TCX_NEXT);
+    assert_eq!(bench.counters(4).rx_bytes, after.rx_bytes + to_all().len() as u64);
+}
+
+#[test]
+fn another_service_vlan_is_not_the_pods() {
+    let Some(bench) = Bench::new("another_service_vlan_is_not_the_pods") else { return };
+    for (name, frame) in [
+        ("another service VLAN", stack(&to_pod(), 8)),
+        ("a service tag with priority only", stack(&to_pod(), 0)),
+        ("two customer tags", tag(&tag(&to_pod(), VLAN), OUTER_VLAN)),
+        ("cut off inside the customer tag", stack(&to_pod(), OUTER_VLAN)[..19].to_vec()),
+    ] {
+        assert_eq!(bench.kernel.xdp(bench.uplink, &frame), (XDP_PASS, frame.clone()), "{name}");
+        assert_eq!(bench.kernel.tc("uplink_tc", bench.uplink, &frame), (TCX_NEXT, frame), "{name}");
     }
 }
 
@@ -122,18 +161,18 @@ fn xdp_leaves_ports_to_tcx_that_cannot_take_redirected_frames() {
         return;
     };
     // A veth whose other end has no GRO.
-    let mut pod = Machine::new(4);
+    let mut pod = Machine::new(5);
     bpf_rig::ip(&format!(
-        "link add name pod4 index {} type veth peer name eth0 netns {}",
-        port_ifindex(4),
+        "link add name pod5 index {} type veth peer name eth0 netns {}",
+        port_ifindex(5),
         bpf_rig::netns_path(&pod.netns)
     ));
-    pod.addresses = vec!["10.9.0.4".parse().expect("address")];
-    bench.datapath.add_port(&fastpath(4, &pod, 1, VLAN)).expect("port");
+    pod.addresses = vec!["10.9.0.5".parse().expect("address")];
+    bench.datapath.add_port(&fastpath(5, &pod, 1, VLAN)).expect("port");
     let frame = tag(&frames::ethernet(pod.mac, OUTSIDE, 0x88b5, &[7; 50]), VLAN);
     assert_eq!(bench.kernel.xdp(bench.uplink, &frame).0, XDP_PASS);
     assert_eq!(bench.kernel.tc("uplink_tc", bench.uplink, &frame).0, TC_REDIRECT);
-    let state = bench.datapath.port_state(4).expect("state");
+    let state = bench.datapath.port_state(5).expect("state");
     assert!(state.is_healthy() && state.notes[0].contains("GRO"), "{state:?}");
 }
 

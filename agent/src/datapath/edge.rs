@@ -30,6 +30,11 @@ impl VlanEdge {
     /// Received frames without the VLAN are dropped. VLAN insertion and checksum offload of the device are switched
     /// off, so that frames look as on a wire, and XDP at the other end of a veth works on them.
     pub fn attach(ifindex: u32, vlan: u16) -> Result<Self> {
+        Self::attach_stacked(ifindex, 0, vlan)
+    }
+
+    /// The same with a service VLAN (802.1ad) around the VLAN; 0 is none.
+    pub fn attach_stacked(ifindex: u32, outer_vlan: u16, vlan: u16) -> Result<Self> {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoObject);
         }
@@ -45,7 +50,8 @@ impl VlanEdge {
         let failed = map_error("EDGE_VLAN", "set");
         let map = ebpf.map_mut("EDGE_VLAN").ok_or_else(|| failed(ProgramError::NotLoaded))?;
         let mut vlans = Array::<_, u32>::try_from(map).map_err(map_error("EDGE_VLAN", "open"))?;
-        vlans.set(0, u32::from(vlan), 0).map_err(map_error("EDGE_VLAN", "set"))?;
+        let word = u32::from(outer_vlan) << 16 | u32::from(vlan);
+        vlans.set(0, word, 0).map_err(map_error("EDGE_VLAN", "set"))?;
         attach(&mut ebpf, "edge_pop", &name, TcAttachType::Ingress)?;
         attach(&mut ebpf, "edge_push", &name, TcAttachType::Egress)?;
         Ok(Self { _programs: ebpf })

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK};
+use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK};
 
 use super::filter::{Place, Side};
 
@@ -11,6 +11,8 @@ use super::filter::{Place, Side};
 pub enum Hook {
     /// From a fastpath pod: tc ingress of the veth's host end.
     Port,
+    /// From a fastpath pod of a network that learns: the same place.
+    LearningPort,
     /// From a bridge pod: tc ingress of the veth's host end.
     HostTapTx,
     /// To a bridge pod: tc egress of the veth's host end.
@@ -41,12 +43,14 @@ impl Hook {
     pub(super) const UPLINK: [Self; 2] = [Self::UplinkTc, Self::UplinkXdp];
 
     /// One hook for each gate program.
-    pub(super) const GATES: [Self; 4] = [Self::Port, Self::PodTapTx, Self::PodTapRx, Self::UplinkTc];
+    pub(super) const GATES: [Self; 5] =
+        [Self::Port, Self::LearningPort, Self::PodTapTx, Self::PodTapRx, Self::UplinkTc];
 
     /// Name of the program that does the work.
     pub const fn program(self) -> &'static str {
         match self {
             Self::Port => "port_tc",
+            Self::LearningPort => "port_learning",
             Self::HostTapTx | Self::PodTapTx => "tap_tx",
             Self::HostTapRx | Self::PodTapRx => "tap_rx",
             Self::UplinkTc => "uplink_tc",
@@ -58,6 +62,7 @@ impl Hook {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Port => "from-pod",
+            Self::LearningPort => "from-pod-learning",
             Self::HostTapTx => "host-tap-tx",
             Self::HostTapRx => "host-tap-rx",
             Self::PodTapTx => "pod-tap-tx",
@@ -71,6 +76,7 @@ impl Hook {
     pub(super) const fn gate(self) -> Option<Gate> {
         let (program, place, slot) = match self {
             Self::Port => ("port_gate", Place::of_port(Side::Ingress), PROGRAM_FROM_POD),
+            Self::LearningPort => ("learning_gate", Place::of_port(Side::Ingress), PROGRAM_LEARNING),
             Self::HostTapTx => ("tap_tx_gate", Place::of_port(Side::Ingress), PROGRAM_TAP_TX),
             Self::PodTapTx => ("tap_tx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_TX),
             Self::HostTapRx => ("tap_rx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_RX),

@@ -9,7 +9,7 @@ use aya::{
 };
 use plexus_abi::{
     Counters, FdbEntry, FdbKey, Members, MembersKey, NetworkConfig, PolicerConfig, PolicerState, PortConfig,
-    UplinkEntry, UplinkKey,
+    Station, UplinkEntry, UplinkKey,
 };
 
 use super::{
@@ -20,13 +20,15 @@ use super::{
 use crate::fault;
 
 /// Every map of a generation and its entries per port; 0 where the object says how many.
-pub const MAPS: [(&str, u32); 9] = [
+pub const MAPS: [(&str, u32); 11] = [
     ("PORTS", 1),
     ("COUNTERS", 1),
     ("POLICERS", 2),
     ("POLICER_STATES", 2),
     ("DEVICES", 1),
     ("FDB", 1),
+    ("STATIONS", 0),
+    ("STATION_COUNTS", 1),
     ("NETWORKS", 0),
     ("UPLINKS", 0),
     ("MEMBERS", 0),
@@ -43,6 +45,8 @@ pub(super) struct Maps {
     pub(super) policer_states: Table<PolicerState>,
     pub(super) devices: Devices,
     pub(super) fdb: Index<FdbKey, FdbEntry>,
+    pub(super) stations: Index<FdbKey, Station>,
+    pub(super) station_counts: Table<u64>,
     pub(super) networks: Index<u32, NetworkConfig>,
     pub(super) uplinks: Index<UplinkKey, UplinkEntry>,
     pub(super) members: Index<MembersKey, Members>,
@@ -58,6 +62,8 @@ impl Maps {
             policer_states: Table::take(ebpf, "POLICER_STATES")?,
             devices: Devices { map: take(ebpf, "DEVICES")?, handle: devices },
             fdb: Index::take(ebpf, "FDB")?,
+            stations: Index::take(ebpf, "STATIONS")?,
+            station_counts: Table::take(ebpf, "STATION_COUNTS")?,
             networks: Index::take(ebpf, "NETWORKS")?,
             uplinks: Index::take(ebpf, "UPLINKS")?,
             members: Index::take(ebpf, "MEMBERS")?,

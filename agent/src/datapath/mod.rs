@@ -34,6 +34,7 @@ mod policer;
 mod ports;
 mod spec;
 mod state;
+mod stations;
 mod sys;
 mod uplink_gate;
 mod xdp_features;
@@ -52,7 +53,7 @@ pub use self::{
     counters::PortCounters,
     error::{DatapathError, Result},
     hook::Hook,
-    spec::{DatapathOptions, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice},
+    spec::{DatapathOptions, Forwarding, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice},
     state::{HookState, NetworkState, PortState},
 };
 use self::{filter::Filters, hook::LinkName, load::Programs, maps::Maps, pins::Pins};
@@ -178,6 +179,12 @@ impl Datapath {
     /// All networks that the maps hold, by ascending id.
     pub fn networks(&self) -> Result<Vec<NetworkState>> {
         self.lock().networks()
+    }
+
+    /// Forgets stations that were silent for their network's ageing time, and counts those behind each port anew. Call it
+    /// every some seconds; without a network that learns it costs one read.
+    pub fn age_stations(&self) -> Result<()> {
+        self.lock().age_stations()
     }
 
     /// Detaches from uplinks that no network uses: a process that died left them.

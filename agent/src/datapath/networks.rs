@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use plexus_abi::{
-    NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig, UPLINK_XDP, UplinkEntry, UplinkKey,
+    NETWORK_LEARNS, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig, UPLINK_LEARNS,
+    UPLINK_XDP, UplinkEntry, UplinkKey,
 };
 
 use super::{
@@ -22,15 +23,14 @@ impl Inner {
         let config = NetworkConfig {
             uplink_ifindex: spec.uplink_ifindex.unwrap_or(NO_DEVICE),
             vlan: spec.vlan,
-            flags: match spec.xdp {
-                XdpChoice::Auto => 0,
-                XdpChoice::Always => NETWORK_XDP_ALWAYS,
-                XdpChoice::Never => NETWORK_XDP_NEVER,
-            },
+            flags: flags(spec),
+            outer_vlan: spec.forwarding.outer_vlan,
+            reserved: 0,
+            ageing_s: spec.forwarding.ageing_s(),
         };
         let old = self.maps.networks.get(&spec.id)?;
         if let Some(ifindex) = spec.uplink_ifindex {
-            self.check_owner(spec.id, ifindex, spec.vlan)?;
+            self.check_owner(spec.id, ifindex, (spec.vlan, config.outer_vlan))?;
             if let Err(error) = self.attach_uplink(ifindex, config.flags) {
                 self.release_uplink(ifindex)?;
                 return Err(error);
@@ -38,6 +38,10 @@ impl Inner {
         }
         self.maps.networks.set(&spec.id, &config)?;
         self.reconcile_uplinks(spec.id)?;
+        if old.is_some_and(|old| (old.flags ^ config.flags) & NETWORK_LEARNS != 0) {
+            self.forget_stations(|key, _| key.network == spec.id)?;
+            self.ports_of(spec.id)?.into_iter().try_for_each(|id| self.gate_fastpath_port(id, spec.id))?;
+        }
         match old {
             Some(old) if old.uplink_ifindex != config.uplink_ifindex => {
                 self.release_uplink(old.uplink_ifindex)
@@ -54,6 +58,9 @@ impl Inner {
             return Err(DatapathError::Network { network: id, reason });
         }
         self.maps.networks.remove(&id)?;
+        if config.flags & NETWORK_LEARNS != 0 {
+            self.forget_stations(|key, _| key.network == id)?;
+        }
         self.reconcile_uplinks(id)?;
         self.release_uplink(config.uplink_ifindex)
     }
@@ -61,29 +68,29 @@ impl Inner {
     /// Makes the VLANs that lead to a network exactly those that it and its ports use.
     pub(super) fn reconcile_uplinks(&mut self, network: u32) -> Result<()> {
         let mut wanted = BTreeSet::new();
-        let mut uses_xdp = false;
+        let (mut uses_xdp, mut learns) = (false, 0);
         if let Some(config) =
             self.maps.networks.get(&network)?.filter(|config| config.uplink_ifindex != NO_DEVICE)
         {
-            wanted.insert((config.uplink_ifindex, config.vlan));
+            wanted.insert((config.uplink_ifindex, config.vlan, config.outer_vlan));
+            learns = if config.flags & NETWORK_LEARNS != 0 { UPLINK_LEARNS } else { 0 };
             uses_xdp = self.xdp_refusal(config.uplink_ifindex, config.flags).is_none();
             for key in self.maps.members.keys()? {
                 if key.network == network {
-                    wanted.insert((config.uplink_ifindex, key.vlan));
+                    wanted.insert((config.uplink_ifindex, key.vlan, config.outer_vlan));
                 }
             }
         }
         for (key, entry) in self.maps.uplinks.entries()? {
-            if entry.network == network && !wanted.contains(&(key.ifindex, key.vlan)) {
+            if entry.network == network && !wanted.contains(&(key.ifindex, key.vlan, key.outer_vlan)) {
                 self.maps.uplinks.remove(&key)?;
             }
         }
-        for (ifindex, vlan) in wanted {
+        for (ifindex, vlan, outer_vlan) in wanted {
             // A device that takes tags out shows every VLAN as untagged to XDP: only tcx can tell them apart.
             let flags = if uses_xdp && (vlan != 0 || shows_untagged(ifindex)) { UPLINK_XDP } else { 0 };
-            self.maps
-                .uplinks
-                .set(&UplinkKey { ifindex, vlan, reserved: 0 }, &UplinkEntry { network, flags })?;
+            let entry = UplinkEntry { network, flags: flags | learns };
+            self.maps.uplinks.set(&UplinkKey { ifindex, vlan, outer_vlan }, &entry)?;
         }
         Ok(())
     }
@@ -92,18 +99,20 @@ impl Inner {
     pub(super) fn check_vlan(&self, network: u32, vlan: u16) -> Result<()> {
         match self.maps.networks.get(&network)? {
             Some(config) if config.uplink_ifindex != NO_DEVICE => {
-                self.check_owner(network, config.uplink_ifindex, vlan)
+                self.check_owner(network, config.uplink_ifindex, (vlan, config.outer_vlan))
             }
             _ => Ok(()),
         }
     }
 
-    fn check_owner(&self, network: u32, ifindex: u32, vlan: u16) -> Result<()> {
-        match self.maps.uplinks.get(&UplinkKey { ifindex, vlan, reserved: 0 })? {
+    fn check_owner(&self, network: u32, ifindex: u32, (vlan, outer_vlan): (u16, u16)) -> Result<()> {
+        match self.maps.uplinks.get(&UplinkKey { ifindex, vlan, outer_vlan })? {
             Some(entry) if entry.network != network => {
                 let owner = entry.network;
-                let reason =
-                    format!("VLAN {vlan} of ifindex {ifindex} belongs to network {owner}; use another VLAN");
+                let inside = if outer_vlan == 0 { String::new() } else { format!(" in {outer_vlan}") };
+                let reason = format!(
+                    "VLAN {vlan}{inside} of ifindex {ifindex} belongs to network {owner}; use another VLAN"
+                );
                 Err(DatapathError::Network { network, reason })
             }
             _ => Ok(()),
@@ -200,11 +209,14 @@ impl Inner {
             }
         }
         let ports = self.ports_of(id)?;
-        Ok(NetworkState { id, uplink_ifindex: uplink, vlan: config.vlan, ports, hooks, notes })
+        let learns = config.flags & NETWORK_LEARNS != 0;
+        let stations = if learns { Some(self.count_stations(id)?) } else { None };
+        let (vlan, outer_vlan) = (config.vlan, config.outer_vlan);
+        Ok(NetworkState { id, uplink_ifindex: uplink, vlan, outer_vlan, ports, stations, hooks, notes })
     }
 
     /// Every port of a network, in all its VLANs.
-    fn ports_of(&self, network: u32) -> Result<Vec<u32>> {
+    pub(super) fn ports_of(&self, network: u32) -> Result<Vec<u32>> {
         let mut ports = Vec::new();
         for key in self.maps.members.keys()? {
             if key.network == network {
@@ -216,6 +228,16 @@ impl Inner {
     }
 }
 
+/// The network's flags as the programs read them.
+const fn flags(spec: &NetworkSpec) -> u16 {
+    let xdp = match spec.xdp {
+        XdpChoice::Auto => 0,
+        XdpChoice::Always => NETWORK_XDP_ALWAYS,
+        XdpChoice::Never => NETWORK_XDP_NEVER,
+    };
+    if spec.forwarding.learning { xdp | NETWORK_LEARNS } else { xdp }
+}
+
 /// Whether an untagged frame in XDP is certainly untagged. Unknown counts as no: then tcx takes it.
 fn shows_untagged(ifindex: u32) -> bool {
     matches!(device::strips_vlan_tags(ifindex), Ok(false))
@@ -225,6 +247,8 @@ fn shows_untagged(ifindex: u32) -> bool {
 fn unwanted(ifindex: u32, flags: u16) -> Option<&'static str> {
     if flags & NETWORK_XDP_NEVER != 0 {
         Some("the network's configuration says never")
+    } else if flags & NETWORK_LEARNS != 0 {
+        Some("the network learns stations, which only tc can")
     } else if flags & NETWORK_XDP_ALWAYS == 0 && device::is_veth(ifindex) {
         Some("the uplink is a veth, and XDP would break packets whose sender left out the checksum")
     } else {

@@ -111,18 +111,30 @@ impl Inner {
             (PortKind::PodTap, None) => return Ok(()),
             _ => &self.filters,
         };
+        self.gate(filters, spec.ifindex, self.hooks(spec.kind)?)
+    }
+
+    /// Puts the gate that the network asks for on a fastpath port's device.
+    pub(super) fn gate_fastpath_port(&self, id: u32, network: u32) -> Result<()> {
+        let hooks = self.hooks(PortKind::Fastpath { network, vlan: 0 })?;
+        self.gate(&self.filters, port_ifindex(id), hooks)
+    }
+
+    /// The hooks of a port.
+    fn hooks(&self, kind: PortKind) -> Result<&'static [Hook]> {
+        let PortKind::Fastpath { network, .. } = kind else { return Ok(kind.hooks()) };
+        Ok(if self.learns(network)? { &[Hook::LearningPort] } else { kind.hooks() })
+    }
+
+    fn gate(&self, filters: &Filters, ifindex: u32, hooks: &[Hook]) -> Result<()> {
         let mut is_prepared = false;
-        for hook in spec.kind.hooks() {
+        for hook in hooks {
             let Some(gate) = hook.gate() else { continue };
             let program = self.programs.fd(gate.program)?.as_fd().as_raw_fd();
-            let prepared = if is_prepared { Ok(()) } else { filters.prepare(spec.ifindex) };
-            prepared.and_then(|()| filters.set(spec.ifindex, gate.place, hook.as_str(), program)).map_err(
-                |error| DatapathError::Attach {
-                    hook: *hook,
-                    ifindex: spec.ifindex,
-                    reason: error.to_string(),
-                },
-            )?;
+            let prepared = if is_prepared { Ok(()) } else { filters.prepare(ifindex) };
+            prepared
+                .and_then(|()| filters.set(ifindex, gate.place, hook.as_str(), program))
+                .map_err(|error| DatapathError::Attach { hook: *hook, ifindex, reason: error.to_string() })?;
             is_prepared = true;
         }
         Ok(())
@@ -152,6 +164,10 @@ impl Inner {
                 let key = FdbKey { network, vlan, mac: config.mac };
                 if self.maps.fdb.get(&key)?.is_some_and(|entry| entry.port == id) {
                     keep(self.maps.fdb.remove(&key));
+                }
+                if self.learns(network)? {
+                    keep(self.forget_stations(|_, station| station.port == id));
+                    keep(self.maps.station_counts.set(id, 0));
                 }
                 keep(self.leave(id, network, vlan));
                 keep(self.reconcile_uplinks(network));
@@ -246,7 +262,7 @@ impl Inner {
             guard: Guard { mac: config.has(PORT_GUARD_MAC), ip: config.has(PORT_GUARD_IP) },
             ingress: policer::read(&self.maps, id, Direction::ToPod)?,
             egress: policer::read(&self.maps, id, Direction::FromPod)?,
-            hooks: kind.hooks().iter().map(hook).collect(),
+            hooks: self.hooks(kind)?.iter().map(hook).collect(),
             problems,
             notes,
         })

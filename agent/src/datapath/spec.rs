@@ -39,8 +39,30 @@ pub(super) fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
+/// Seconds that a learnt station is remembered, unless configured otherwise: what the kernel's bridge takes.
+const AGEING_S: u32 = 300;
+
+/// What a fastpath network does beyond static forwarding in one VLAN; nothing of it unless asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Forwarding {
+    /// Stations are learnt from what they send, behind pods and outside; frames for unknown ones are flooded.
+    pub learning: bool,
+    /// Seconds that a learnt station is remembered after its last frame; 0 is 300.
+    pub ageing_s: u32,
+    /// The service VLAN (802.1ad) around the network's own on the uplink, 0 for none.
+    pub outer_vlan: u16,
+}
+
+impl Forwarding {
+    /// The ageing time that counts.
+    pub(super) const fn ageing_s(self) -> u32 {
+        if self.ageing_s == 0 { AGEING_S } else { self.ageing_s }
+    }
+}
+
 /// A fastpath network on this node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSpec {
     /// The network's id.
     pub id: u32,
@@ -50,6 +72,8 @@ pub struct NetworkSpec {
     pub vlan: u16,
     /// Whether XDP delivers what arrives on the uplink.
     pub xdp: XdpChoice,
+    /// Learning, and a second VLAN.
+    pub forwarding: Forwarding,
 }
 
 /// Whether XDP on the uplink delivers to pods. tcx always stands behind it and takes what XDP does not.
@@ -68,10 +92,17 @@ pub enum XdpChoice {
 
 impl NetworkSpec {
     pub(super) fn validate(&self) -> Result<()> {
-        if self.vlan > MAX_VLAN {
-            let reason =
-                format!("VLAN {} is above {MAX_VLAN}; correct it in the network's config", self.vlan);
-            return Err(DatapathError::Network { network: self.id, reason });
+        let refuse = |reason: String| Err(DatapathError::Network { network: self.id, reason });
+        let outer_vlan = self.forwarding.outer_vlan;
+        for vlan in [self.vlan, outer_vlan] {
+            if vlan > MAX_VLAN {
+                return refuse(format!(
+                    "VLAN {vlan} is above {MAX_VLAN}; correct it in the network's config"
+                ));
+            }
+        }
+        if outer_vlan != 0 && self.vlan == 0 {
+            return refuse(format!("service VLAN {outer_vlan} has no VLAN inside; set \"vlan\""));
         }
         Ok(())
     }
@@ -97,6 +128,7 @@ impl PortKind {
     /// The hooks that the kind needs.
     pub(super) const fn hooks(self) -> &'static [Hook] {
         match self {
+            // On a network that learns it is another one: `Inner::hooks`.
             Self::Fastpath { .. } => &[Hook::Port],
             Self::HostTap => &[Hook::HostTapTx, Hook::HostTapRx],
             Self::PodTap => &[Hook::PodTapTx, Hook::PodTapRx],

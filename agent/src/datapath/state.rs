@@ -157,6 +157,10 @@ pub struct NetworkState {
     pub uplink_ifindex: Option<u32>,
     /// The network's VLAN on the uplink, 0 for untagged.
     pub vlan: u16,
+    /// The service VLAN (802.1ad) around it, 0 for none.
+    pub outer_vlan: u16,
+    /// How many stations are learnt; nothing on a network that does not learn.
+    pub stations: Option<usize>,
     /// The ports of the network on this node.
     pub ports: Vec<u32>,
     /// The uplink's programs; XDP may be missing, with the reason, and tcx then does its work.

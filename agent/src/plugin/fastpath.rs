@@ -2,10 +2,11 @@
 //!
 //! ```json
 //! {"type": "fastpath", "uplink": "eth1", "vlan": 100, "mtu": 1500, "mac": "02:…",
-//!  "macspoofchk": true, "ipspoofchk": true, "xdp": "auto", "ipam": {…}}
+//!  "macspoofchk": true, "ipspoofchk": true, "xdp": "auto", "ipam": {…},
+//!  "plexus": {"learning": true, "ageing_s": 300, "outer_vlan": 7}}
 //! ```
 //! Pods with the same name, uplink and VLAN are one network. Without an uplink it stays on this node. A pod sends and
-//! gets untagged frames; the VLAN is on the uplink.
+//! gets untagged frames; the VLANs are on the uplink.
 
 use plexus_abi::PORT_IFINDEX_BASE;
 use plexus_cni::config::PluginConfig;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 
 use super::call::format_mac;
 use super::{Attached, Plugin, PluginCall, interface};
-use crate::datapath::{NetworkSpec, XdpChoice};
+use crate::datapath::{Forwarding, XdpChoice};
 use crate::ipam::IpamResult;
 use crate::netlink::{Link, LinkPlan};
 use crate::record::{NetworkKey, PortKind, PortRecord};
@@ -38,8 +39,22 @@ struct Config {
     #[serde(default)]
     xdp: XdpChoice,
     #[serde(default)]
+    plexus: Options,
+    #[serde(default)]
     dns: Dns,
 }
+
+/// The object `plexus`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Options {
+    learning: bool,
+    ageing_s: Option<u32>,
+    outer_vlan: u16,
+}
+
+/// Keys of the object `plexus` that are fastpath's own.
+pub(super) const OPTIONS: [&str; 3] = ["learning", "ageing_s", "outer_vlan"];
 
 fn yes() -> bool {
     true
@@ -49,6 +64,8 @@ fn yes() -> bool {
 const VLAN_MAX: u16 = 4094;
 /// Smallest and largest MTU, in bytes: IPv4's minimum and what a veth takes.
 const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
+/// Seconds that a learnt station may be remembered: up to a day.
+const AGEING_S: std::ops::RangeInclusive<u32> = 1..=86_400;
 
 impl Config {
     fn of(call: &PluginCall<'_>) -> Result<Self, CniError> {
@@ -69,7 +86,29 @@ impl Config {
         if config.mtu != 0 && !MTU.contains(&config.mtu) {
             return wrong("mtu", config.mtu, "it must be 68 to 65535, or 0 for the uplink's");
         }
+        let options = &config.plexus;
+        if options.outer_vlan > VLAN_MAX {
+            return wrong("plexus.outer_vlan", options.outer_vlan.into(), "it must be 0 (none) to 4094");
+        }
+        if options.outer_vlan != 0 && config.vlan == 0 {
+            return wrong(
+                "plexus.outer_vlan",
+                options.outer_vlan.into(),
+                "it goes around a VLAN; set \"vlan\"",
+            );
+        }
+        if let Some(ageing_s) = options.ageing_s.filter(|ageing_s| !AGEING_S.contains(ageing_s)) {
+            return wrong("plexus.ageing_s", ageing_s, "it must be 1 to 86400 seconds");
+        }
+        if let Some(ageing_s) = options.ageing_s.filter(|_| !options.learning) {
+            return wrong("plexus.ageing_s", ageing_s, "only learnt stations age; set \"learning\" to true");
+        }
         Ok(config)
+    }
+
+    fn forwarding(&self) -> Forwarding {
+        let Options { learning, ageing_s, outer_vlan } = self.plexus;
+        Forwarding { learning, ageing_s: ageing_s.unwrap_or_default(), outer_vlan }
     }
 
     fn key(&self, call: &PluginCall<'_>) -> NetworkKey {
@@ -78,6 +117,7 @@ impl Config {
             uplink: self.uplink.clone(),
             vlan: self.vlan,
             xdp: self.xdp,
+            forwarding: self.forwarding(),
         }
     }
 }
@@ -194,10 +234,15 @@ fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Resul
         CniError::new(Code::Kernel, format!("cannot enable GRO on {}", call.ifname))
             .because(errno.to_string())
     })?;
-    let network_id = call.agent.networks.join(&config.key(call), id, |network_id| {
+    let key = config.key(call);
+    let network_id = call.agent.networks.join(&key, id, |network_id| {
         let uplink_ifindex = uplink.as_ref().map(|uplink| uplink.index);
-        let spec = NetworkSpec { id: network_id, uplink_ifindex, vlan: config.vlan, xdp: config.xdp };
-        call.agent.datapath.upsert_network(&spec).map_err(Into::into)
+        call.agent.datapath.upsert_network(&key.spec(network_id, uplink_ifindex))?;
+        match uplink_ifindex.filter(|_| config.plexus.learning) {
+            // Nobody can tell the device's filter the addresses of stations that are yet to be learnt.
+            Some(index) => Ok(call.host.set_promiscuous(index, true)?),
+            None => Ok(()),
+        }
     })?;
     if let Some(uplink) = &uplink {
         call.host.add_station(uplink.index, mac)?;
@@ -210,6 +255,7 @@ fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Resul
             vlan: config.vlan,
             uplink: config.uplink.clone(),
             xdp: config.xdp,
+            forwarding: config.forwarding(),
         },
         ifindex: index,
         mac,
@@ -259,9 +305,24 @@ fn detach(call: &PluginCall<'_>, config: &Config) -> Result<(), CniError> {
         },
         None => Ok(()),
     });
-    let remove = |network_id| call.agent.datapath.remove_network(network_id).map_err(Into::into);
+    let remove = |network_id, others: &[&NetworkKey]| {
+        call.agent.datapath.remove_network(network_id)?;
+        let is_needed = others.iter().any(|other| other.forwarding.learning && other.uplink == config.uplink);
+        match config.uplink.as_ref().filter(|_| config.plexus.learning && !is_needed) {
+            Some(name) => end_promiscuity(call, name),
+            None => Ok(()),
+        }
+    };
     let network = call.agent.networks.leave(id, remove);
     port.and(link).and(station).and(network)
+}
+
+/// An uplink that is gone needs none.
+fn end_promiscuity(call: &PluginCall<'_>, uplink: &str) -> Result<(), CniError> {
+    match call.host.link_by_name(uplink)? {
+        Some(uplink) => Ok(call.host.set_promiscuous(uplink.index, false)?),
+        None => Ok(()),
+    }
 }
 
 /// The uplink is gone, or has another name by now.

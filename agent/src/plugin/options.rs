@@ -4,7 +4,7 @@ use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
 
-use super::{PluginCall, native, parent};
+use super::{PluginCall, fastpath, native, parent};
 
 /// Options of the guard, for main plugins whose standard keys have none that works on every kind of interface.
 const GUARDS: [&str; 2] = ["macspoofchk", "ipspoofchk"];
@@ -46,6 +46,13 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
             }
             // The plugin itself reads it, and says what is wrong with it.
             (parent::OPTION, _) if HAS_PARENT.contains(&plugin) => {}
+            (key, _) if plugin == "fastpath" && fastpath::OPTIONS.contains(&key) => {}
+            _ if plugin == "fastpath" => {
+                return wrong(
+                    "the options there are \"exec\", \"learning\", \"ageing_s\" and \"outer_vlan\"; correct or \
+                     remove it",
+                );
+            }
             _ if has_guards => {
                 return wrong(
                     "the options there are \"exec\", \"macspoofchk\", \"ipspoofchk\" and, for a child of a link, \
@@ -66,6 +73,14 @@ mod tests {
 
     fn check(config: &Value) -> Result<(), CniError> {
         check_options(&PluginConfig(config.as_object().cloned().unwrap_or_default()))
+    }
+
+    #[test]
+    fn learning_and_stacked_vlans_are_fastpaths_alone() {
+        let options = json!({"learning": true, "ageing_s": 60, "outer_vlan": 7});
+        check(&json!({"type": "fastpath", "plexus": options})).unwrap();
+        assert!(check(&json!({"type": "bridge", "plexus": options})).is_err());
+        assert!(check(&json!({"type": "fastpath", "plexus": {"learn": true}})).is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use plexus_cni::{CniError, CniResult, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::datapath::XdpChoice;
+use crate::datapath::{Forwarding, XdpChoice};
 
 pub use identity::{NetnsId, boot_id};
 pub use networks::{NetworkKey, NetworkPool};
@@ -227,6 +227,9 @@ pub enum PortKind {
         uplink: Option<String>,
         /// Whether XDP on the uplink delivers to pods.
         xdp: XdpChoice,
+        /// Learning, and a second VLAN.
+        #[serde(default)]
+        forwarding: Forwarding,
     },
     /// Count and police on the host's end of a veth.
     HostTap,

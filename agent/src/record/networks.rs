@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use plexus_cni::{CniError, Code};
 
 use super::{PortKind, Record};
-use crate::datapath::XdpChoice;
+use crate::datapath::{Forwarding, NetworkSpec, XdpChoice};
 
 /// What makes two attachments members of one fastpath network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,23 @@ pub struct NetworkKey {
     pub vlan: u16,
     /// Whether XDP on the uplink delivers to pods.
     pub xdp: XdpChoice,
+    /// Learning, and a second VLAN.
+    pub forwarding: Forwarding,
+}
+
+impl NetworkKey {
+    /// The network as the data plane takes it.
+    pub fn spec(&self, id: u32, uplink_ifindex: Option<u32>) -> NetworkSpec {
+        let Self { vlan, xdp, forwarding, .. } = *self;
+        NetworkSpec { id, uplink_ifindex, vlan, xdp, forwarding }
+    }
+
+    /// Whether frames of both are the same on the wire.
+    fn collides_with(&self, other: &Self) -> bool {
+        self.uplink.is_some()
+            && self.uplink == other.uplink
+            && (self.vlan, self.forwarding.outer_vlan) == (other.vlan, other.forwarding.outer_vlan)
+    }
 }
 
 struct Members {
@@ -38,12 +55,13 @@ impl NetworkPool {
         let mut networks: BTreeMap<u32, Members> = BTreeMap::new();
         for attachment in records.into_iter().flat_map(|record| &record.attachments) {
             let Some(port) = &attachment.port else { continue };
-            if let PortKind::Fastpath { network_id, vlan, uplink, xdp } = &port.kind {
+            if let PortKind::Fastpath { network_id, vlan, uplink, xdp, forwarding } = &port.kind {
                 let key = NetworkKey {
                     name: attachment.network.clone(),
                     uplink: uplink.clone(),
                     vlan: *vlan,
                     xdp: *xdp,
+                    forwarding: *forwarding,
                 };
                 let members =
                     networks.entry(*network_id).or_insert_with(|| Members { key, ports: BTreeSet::new() });
@@ -63,9 +81,7 @@ impl NetworkPool {
         let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
         let known = networks.iter().find(|(_, members)| members.key == *key).map(|(id, _)| *id);
         if known.is_none()
-            && key.uplink.is_some()
-            && let Some(other) =
-                networks.values().find(|other| other.key.uplink == key.uplink && other.key.vlan == key.vlan)
+            && let Some(other) = networks.values().find(|other| other.key.collides_with(key))
         {
             return Err(CniError::new(
                 Code::InvalidConfig,
@@ -76,7 +92,8 @@ impl NetworkPool {
                     other.key.name
                 ),
             )
-            .because("two networks cannot share it; give them one name, or another VLAN"));
+            .because("two networks cannot share it, nor one with other options while pods use it; give them one name and the \
+                 same options, or another VLAN"));
         }
         let id =
             known.unwrap_or_else(|| (1..=u32::MAX).find(|id| !networks.contains_key(id)).unwrap_or(u32::MAX));
@@ -87,8 +104,13 @@ impl NetworkPool {
         Ok(id)
     }
 
-    /// Takes a port out of whatever network it is in; `remove` is called for a network that has no member left.
-    pub fn leave(&self, port: u32, remove: impl Fn(u32) -> Result<(), CniError>) -> Result<(), CniError> {
+    /// Takes a port out of whatever network it is in; `remove` is called for a network that has no member left, with
+    /// the keys of the others.
+    pub fn leave(
+        &self,
+        port: u32,
+        remove: impl Fn(u32, &[&NetworkKey]) -> Result<(), CniError>,
+    ) -> Result<(), CniError> {
         let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(id) = networks.iter().find(|(_, members)| members.ports.contains(&port)).map(|(id, _)| *id)
         else {
@@ -96,7 +118,9 @@ impl NetworkPool {
         };
         let is_last = networks.get(&id).is_some_and(|members| members.ports.len() == 1);
         if is_last {
-            remove(id)?;
+            let others: Vec<_> =
+                networks.iter().filter(|(other, _)| **other != id).map(|(_, members)| &members.key).collect();
+            remove(id, &others)?;
             networks.remove(&id);
         } else if let Some(members) = networks.get_mut(&id) {
             members.ports.remove(&port);
@@ -118,7 +142,13 @@ mod tests {
     use super::*;
 
     fn key(name: &str, vlan: u16) -> NetworkKey {
-        NetworkKey { name: name.into(), uplink: Some("up0".into()), vlan, xdp: XdpChoice::Auto }
+        NetworkKey {
+            name: name.into(),
+            uplink: Some("up0".into()),
+            vlan,
+            xdp: XdpChoice::Auto,
+            forwarding: Forwarding::default(),
+        }
     }
 
     #[test]
@@ -128,7 +158,7 @@ mod tests {
         assert_eq!(pool.join(&key("blue", 100), 2, |_| Ok(())).unwrap(), blue);
         assert_ne!(pool.join(&key("red", 200), 3, |_| Ok(())).unwrap(), blue);
         let removed = Cell::new(None);
-        let remove = |id| {
+        let remove = |id, _: &[&NetworkKey]| {
             removed.set(Some(id));
             Ok(())
         };
@@ -144,6 +174,18 @@ mod tests {
         let pool = NetworkPool::new([]);
         pool.join(&key("blue", 100), 1, |_| Ok(())).unwrap();
         assert!(pool.join(&key("red", 100), 2, |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn a_vlan_inside_a_service_vlan_is_another_one_and_other_options_are_another_network() {
+        let pool = NetworkPool::new([]);
+        let plain = key("blue", 100);
+        pool.join(&plain, 1, |_| Ok(())).unwrap();
+        let stacked = Forwarding { outer_vlan: 7, ..Forwarding::default() };
+        pool.join(&NetworkKey { forwarding: stacked, ..key("red", 100) }, 2, |_| Ok(())).unwrap();
+        let learning = Forwarding { learning: true, ..Forwarding::default() };
+        let error = pool.join(&NetworkKey { forwarding: learning, ..plain }, 3, |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("same options"), "{error}");
     }
 
     #[test]

@@ -38,5 +38,11 @@ impl World {
 }
 
 pub(crate) fn network() -> NetworkSpec {
-    NetworkSpec { id: NETWORK, uplink_ifindex: Some(ifindex("uplink")), vlan: VLAN, xdp: XdpChoice::Always }
+    NetworkSpec {
+        id: NETWORK,
+        uplink_ifindex: Some(ifindex("uplink")),
+        vlan: VLAN,
+        xdp: XdpChoice::Always,
+        ..NetworkSpec::default()
+    }
 }

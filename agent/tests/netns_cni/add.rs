@@ -68,6 +68,29 @@ fn c045_c046_a_fastpath_result_lists_the_hosts_end_too() {
 }
 
 #[test]
+fn a_network_that_learns_hears_everything_on_its_uplink_until_its_last_pod_is_gone() {
+    let Some(node) = Node::start() else { return };
+    let pods = [node.pod("a"), node.pod("b")];
+    let config = with(fastpath(), "plexus", json!({"learning": true, "ageing_s": 60, "outer_vlan": 7}));
+    let hears_all = || {
+        let flags = link(node.host.netns(), "uplink0").unwrap()["flags"].clone();
+        flags.as_array().unwrap().contains(&json!("PROMISC"))
+    };
+    for pod in &pods {
+        let result = succeeded(&node.add(pod, "net1", &config));
+        succeeded(&node.check(pod, "net1", &config, &result));
+    }
+    let other = addresses(&pods[1].netns, "net1")[0].split('/').next().unwrap().parse().unwrap();
+    assert!(ping(&pods[0].netns, other, 2).unwrap().all_answered());
+    assert!(hears_all());
+    succeeded(&node.del(&pods[0], "net1", &config));
+    assert!(hears_all());
+    succeeded(&node.del(&pods[1], "net1", &config));
+    assert!(!hears_all());
+    node.assert_clean(&[&pods[0], &pods[1]]);
+}
+
+#[test]
 fn c050_routes_have_the_metrics_and_tables_of_the_result() {
     let Some(node) = Node::start() else { return };
     let pod = node.pod("a");

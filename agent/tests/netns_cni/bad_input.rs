@@ -49,6 +49,12 @@ fn impossible_values_of_plugins_are_refused_with_key_and_reason() {
         (with(macvlan(), "plexus", json!({"exec": "yes"})), Code::UnsupportedField, &["plexus.exec", "yes"]),
         (with(fastpath(), "vlan", json!(4095)), Code::InvalidConfig, &["vlan", "4095"]),
         (with(fastpath(), "vlan", json!(-1)), Code::InvalidConfig, &["vlan"]),
+        (
+            with(fastpath(), "plexus", json!({"outer_vlan": 4095})),
+            Code::InvalidConfig,
+            &["outer_vlan", "4095"],
+        ),
+        (with(fastpath(), "plexus", json!({"ageing_s": 5})), Code::InvalidConfig, &["ageing_s", "learning"]),
         (with(fastpath(), "uplink", json!("nowhere0")), Code::InvalidConfig, &["uplink", "nowhere0"]),
         (
             with(fastpath(), "uplink", json!("sixteen-letters-")),

@@ -76,7 +76,13 @@ impl Ports {
         let datapath = Datapath::open(&options)?;
         for port in first..first + count {
             let network = network_of(port - first);
-            let spec = NetworkSpec { id: network, uplink_ifindex: None, vlan: VLAN, xdp: XdpChoice::Never };
+            let spec = NetworkSpec {
+                id: network,
+                uplink_ifindex: None,
+                vlan: VLAN,
+                xdp: XdpChoice::Never,
+                ..NetworkSpec::default()
+            };
             if (port - first).is_multiple_of(PORTS_PER_NETWORK) {
                 datapath.upsert_network(&spec)?;
             }

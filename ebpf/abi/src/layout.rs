@@ -16,6 +16,7 @@ pub const ABI_HASH: u64 = {
         crate::PolicerConfig::LAYOUT,
         crate::PolicerState::LAYOUT,
         crate::PortConfig::LAYOUT,
+        crate::Station::LAYOUT,
         crate::UplinkEntry::LAYOUT,
         crate::UplinkKey::LAYOUT,
     ];

@@ -15,6 +15,7 @@ mod fdb;
 mod network;
 mod policer;
 mod port;
+mod station;
 mod verdict;
 
 pub use address::Address;
@@ -23,15 +24,16 @@ pub use drop_reason::{DROP_SLOTS, DropReason};
 pub use fdb::{FdbEntry, FdbKey};
 pub use layout::ABI_HASH;
 pub use network::{
-    MAX_MEMBERS, Members, MembersKey, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig,
-    UPLINK_XDP, UplinkEntry, UplinkKey,
+    MAX_MEMBERS, Members, MembersKey, NETWORK_LEARNS, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE,
+    NetworkConfig, UPLINK_LEARNS, UPLINK_XDP, UplinkEntry, UplinkKey,
 };
 pub use policer::{
     COST_SHIFT, Direction, PolicerConfig, PolicerState, TICKS_PER_NS_SHIFT, UNIT_SHIFT, policer_index,
 };
 pub use port::{
     KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, MAX_PORTS_LIMIT,
-    PORT_GUARD_IP, PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PROGRAM_FROM_POD, PROGRAM_SLOTS,
-    PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK, PortConfig, port_id, port_ifindex,
+    PORT_GUARD_IP, PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PROGRAM_FROM_POD, PROGRAM_LEARNING,
+    PROGRAM_SLOTS, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK, PortConfig, port_id, port_ifindex,
 };
+pub use station::{HOLD_DOWN_NS, MAX_STATIONS, MAX_STATIONS_PER_PORT, OUTSIDE, Station};
 pub use verdict::Verdict;

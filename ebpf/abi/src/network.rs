@@ -11,8 +11,13 @@ pub const NETWORK_XDP_ALWAYS: u16 = 1;
 /// `NetworkConfig::flags`: no XDP on the uplink for this network.
 pub const NETWORK_XDP_NEVER: u16 = 2;
 
+/// `NetworkConfig::flags`: stations are learnt from what they send.
+pub const NETWORK_LEARNS: u16 = 4;
+
 /// `UplinkEntry::flags`: XDP delivers for this VLAN; otherwise it lets the frames pass to tcx.
 pub const UPLINK_XDP: u32 = 1;
+/// `UplinkEntry::flags`: the network learns.
+pub const UPLINK_LEARNS: u32 = 2;
 
 shared! {
     /// What a network looks like from a pod.
@@ -23,6 +28,12 @@ shared! {
         pub vlan: u16,
         /// `NETWORK_*` flags.
         pub flags: u16,
+        /// The service VLAN (802.1ad) around the network's own on the uplink, 0 for none.
+        pub outer_vlan: u16,
+        /// Zero.
+        pub reserved: u16,
+        /// How long a learnt station is remembered after its last frame, in seconds.
+        pub ageing_s: u32,
     }
 }
 
@@ -33,8 +44,8 @@ shared! {
         pub ifindex: u32,
         /// VLAN id on the wire, 0 for untagged.
         pub vlan: u16,
-        /// Zero.
-        pub reserved: u16,
+        /// Service VLAN id (802.1ad) around it, 0 for none.
+        pub outer_vlan: u16,
     }
 }
 

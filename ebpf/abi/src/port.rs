@@ -94,5 +94,7 @@ pub const PROGRAM_TAP_TX: u32 = 1;
 pub const PROGRAM_TAP_RX: u32 = 2;
 /// Slot of `PROGRAMS`: what an uplink receives, on kernels without tcx.
 pub const PROGRAM_UPLINK: u32 = 3;
+/// Slot of `PROGRAMS`: what the host end of a fastpath port's veth runs on a network that learns.
+pub const PROGRAM_LEARNING: u32 = 10;
 /// Slots of `PROGRAMS`, with room for more: the map outlives every ABI, so its size never changes.
 pub const PROGRAM_SLOTS: u32 = 16;

@@ -3,7 +3,9 @@
 
 mod edge_pop;
 mod edge_push;
+mod learning_gate;
 mod port_gate;
+mod port_learning;
 mod port_tc;
 mod tap_rx;
 mod tap_rx_gate;

@@ -1,8 +1,9 @@
 //! Who has a MAC, which network a VLAN is, which way leads out.
 
-use plexus_abi::{FdbKey, NO_DEVICE, PORT_PRESENT, PortConfig, UplinkEntry, UplinkKey};
+use plexus_abi::{FdbKey, NO_DEVICE, NetworkConfig, PORT_PRESENT, PortConfig, UplinkEntry, UplinkKey};
 
 use super::maps::{FDB, NETWORKS, PORTS, UPLINKS};
+use crate::pure::ethernet::Tags;
 
 /// The configured port with this id.
 #[inline(always)]
@@ -19,15 +20,21 @@ pub(crate) fn owner(network: u32, vlan: u16, mac: [u8; 6]) -> Option<u32> {
 
 /// The network that a VLAN of a device belongs to.
 #[inline(always)]
-pub(crate) fn uplink(ifindex: u32, vlan: u16) -> Option<UplinkEntry> {
+pub(crate) fn uplink(ifindex: u32, tags: Tags) -> Option<UplinkEntry> {
+    let (vlan, outer_vlan) = (tags.customer.vlan(), tags.service.vlan());
     // SAFETY: the value is two words, copied at once.
-    unsafe { UPLINKS.get(UplinkKey { ifindex, vlan, reserved: 0 }) }.copied()
+    unsafe { UPLINKS.get(UplinkKey { ifindex, vlan, outer_vlan }) }.copied()
 }
 
-/// The uplink of a network.
+/// The network with this id.
 #[inline(always)]
-pub(crate) fn way_out(network: u32) -> Option<u32> {
-    // SAFETY: one word is copied.
-    let ifindex = unsafe { NETWORKS.get(network) }?.uplink_ifindex;
-    (ifindex != NO_DEVICE).then_some(ifindex)
+pub(crate) fn network(id: u32) -> Option<&'static NetworkConfig> {
+    // SAFETY: the agent replaces the value as a whole; a reader may see old and new words, each of them valid.
+    unsafe { NETWORKS.get(id) }
+}
+
+/// The network, if it has an uplink.
+#[inline(always)]
+pub(crate) fn way_out(id: u32) -> Option<&'static NetworkConfig> {
+    network(id).filter(|network| network.uplink_ifindex != NO_DEVICE)
 }

@@ -1,7 +1,7 @@
 //! The way of a frame that a fastpath pod sends.
 
 use aya_ebpf::programs::TcContext;
-use plexus_abi::{Direction, DropReason, PortConfig, Verdict, port_id};
+use plexus_abi::{Direction, DropReason, NetworkConfig, PortConfig, Verdict, port_id};
 
 use super::{
     counters, fdb, flood,
@@ -30,7 +30,7 @@ pub fn forward(ctx: &TcContext) -> Verdict {
 }
 
 #[inline(always)]
-fn accept(
+pub(super) fn accept(
     skb: &Skb<'_>,
     id: u32,
     port: &PortConfig,
@@ -59,10 +59,16 @@ fn to_one(
 ) -> Verdict {
     let Some(member) = fdb::owner(port.network, port.vlan, destination) else {
         return match fdb::way_out(port.network) {
-            Some(uplink) => out(skb, id, port, uplink),
+            Some(network) => out(skb, id, port, network),
             None => counters::drop(id, DropReason::UnknownDestination),
         };
     };
+    to_member(id, member, wire, moment)
+}
+
+/// Polices and counts a frame for another port of the network.
+#[inline(always)]
+pub(super) fn to_member(id: u32, member: u32, wire: Wire, moment: &mut Moment) -> Verdict {
     // A frame to the sender's own MAC would come back to it; no bridge does that.
     if member == id {
         return counters::drop(id, DropReason::UnknownDestination);
@@ -75,18 +81,21 @@ fn to_one(
 }
 
 #[inline(always)]
-fn to_all(skb: &Skb<'_>, id: u32, port: &PortConfig, wire: Wire) -> Verdict {
+pub(super) fn to_all(skb: &Skb<'_>, id: u32, port: &PortConfig, wire: Wire) -> Verdict {
     flood::to_members(skb, port.network, port.vlan, id, wire);
     match fdb::way_out(port.network) {
-        Some(uplink) => out(skb, id, port, uplink),
+        Some(network) => out(skb, id, port, network),
         None => Verdict::Consumed,
     }
 }
 
 #[inline(always)]
-fn out(skb: &Skb<'_>, id: u32, port: &PortConfig, uplink: u32) -> Verdict {
+pub(super) fn out(skb: &Skb<'_>, id: u32, port: &PortConfig, network: &NetworkConfig) -> Verdict {
     if port.vlan != 0 && !vlan::push(skb, Tag::new(port.vlan)) {
         return counters::drop(id, DropReason::UplinkFailed);
     }
-    Verdict::ToDevice(uplink)
+    if network.outer_vlan != 0 && !vlan::push_service(skb, Tag::new(network.outer_vlan)) {
+        return counters::drop(id, DropReason::UplinkFailed);
+    }
+    Verdict::ToDevice(network.uplink_ifindex)
 }

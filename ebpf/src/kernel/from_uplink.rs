@@ -4,10 +4,10 @@ use aya_ebpf::{
     bindings::xdp_action::XDP_DROP,
     programs::{TcContext, XdpContext},
 };
-use plexus_abi::{Direction, DropReason, UPLINK_XDP, Verdict};
+use plexus_abi::{Direction, DropReason, UPLINK_LEARNS, UPLINK_XDP, Verdict};
 
 use super::{
-    counters, fdb, flood,
+    counters, fdb, flood, learning,
     maps::DEVICES,
     policer::{self, Moment},
     skb::Skb,
@@ -15,7 +15,7 @@ use super::{
     xdp::Buffer,
 };
 use crate::pure::{
-    ethernet::{Ethernet, TAG_BYTES, Tag},
+    ethernet::{Ethernet, Tags},
     wire::Wire,
 };
 
@@ -24,35 +24,35 @@ use crate::pure::{
 pub fn forward_xdp(ctx: &XdpContext) -> Verdict {
     let buffer = Buffer(ctx);
     match find_xdp(&buffer) {
-        Some((port, tag)) => deliver_xdp(ctx, port, tag, buffer.bytes()),
+        Some((port, tags)) => deliver_xdp(ctx, port, tags.bytes(), buffer.bytes()),
         None => Verdict::Pass,
     }
 }
 
 #[inline(always)]
-fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Tag)> {
+fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Tags)> {
     let ethernet = Ethernet::parse(buffer)?;
-    if ethernet.is_group() || ethernet.has_service_tag() {
+    if ethernet.is_group() {
         return None;
     }
-    let vlan = ethernet.tag.vlan();
-    let uplink = fdb::uplink(buffer.ifindex(), vlan)?;
+    let tags = if ethernet.has_service_tag() { Tags::stacked(buffer)? } else { Tags::single(ethernet.tag) };
+    let uplink = fdb::uplink(buffer.ifindex(), tags)?;
     if uplink.flags & UPLINK_XDP == 0 {
         return None;
     }
-    let port = fdb::owner(uplink.network, vlan, ethernet.destination)?;
+    let port = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.destination)?;
     // A port whose device cannot take redirected frames has no entry: tcx delivers to it.
     DEVICES.get_ifindex(port)?;
-    Some((port, ethernet.tag))
+    Some((port, tags))
 }
 
 #[inline(always)]
-fn deliver_xdp(ctx: &XdpContext, port: u32, tag: Tag, bytes: u32) -> Verdict {
-    let wire = Wire::single(if tag.is_present { bytes.wrapping_sub(TAG_BYTES) } else { bytes });
+fn deliver_xdp(ctx: &XdpContext, port: u32, tag_bytes: u32, bytes: u32) -> Verdict {
+    let wire = Wire::single(bytes.wrapping_sub(tag_bytes));
     if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
-    if tag.is_present && !vlan::pop_xdp(ctx) {
+    if tag_bytes != 0 && !vlan::pop_xdp(ctx, tag_bytes) {
         return counters::drop(port, DropReason::DeliveryFailed);
     }
     if DEVICES.redirect(port, u64::from(XDP_DROP)).is_err() {
@@ -67,39 +67,46 @@ fn deliver_xdp(ctx: &XdpContext, port: u32, tag: Tag, bytes: u32) -> Verdict {
 pub fn forward_skb(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let Some(ethernet) = Ethernet::parse(&skb) else { return Verdict::Pass };
-    if skb.has_service_tag(&ethernet) {
-        return Verdict::Pass;
+    let Some(tags) = skb.tags(&ethernet) else { return Verdict::Pass };
+    let Some(uplink) = fdb::uplink(skb.ifindex(), tags) else { return Verdict::Pass };
+    let mut wire = skb.wire(&ethernet);
+    if tags.service.is_present && !skb.has_metadata_tag() {
+        wire.bytes = wire.bytes.wrapping_sub(tags.bytes());
     }
-    let tag = skb.tag(&ethernet);
-    let vlan = tag.vlan();
-    let Some(uplink) = fdb::uplink(skb.ifindex(), vlan) else { return Verdict::Pass };
-    let wire = skb.wire(&ethernet);
+    if uplink.flags & UPLINK_LEARNS != 0 {
+        return learning::from_uplink(&skb, &ethernet, uplink.network, tags, wire);
+    }
     if ethernet.is_group() {
-        return flood_skb(&skb, &ethernet, uplink.network, tag, wire);
+        // A switch or a bond may send a pod's own broadcast back; the pod would take it for a duplicate address.
+        let sender = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.source);
+        return flood_skb(&skb, uplink.network, tags, sender.unwrap_or(flood::NOBODY), wire);
     }
-    let Some(port) = fdb::owner(uplink.network, vlan, ethernet.destination) else { return Verdict::Pass };
+    let Some(port) = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.destination) else {
+        return Verdict::Pass;
+    };
+    deliver_skb(&skb, port, tags, wire)
+}
+
+/// Polices, untags and counts a frame for a port.
+#[inline(always)]
+pub(super) fn deliver_skb(skb: &Skb<'_>, port: u32, tags: Tags, wire: Wire) -> Verdict {
     if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(port, DropReason::PolicedToPod);
     }
-    if tag.is_present && !vlan::pop(&skb) {
+    if !vlan::strip(skb, tags) {
         return counters::drop(port, DropReason::DeliveryFailed);
     }
     counters::to_pod(port, wire);
     Verdict::ToPort(port)
 }
 
+/// Copies a frame to the members except `sender`, and lets the host's own stack see it.
 #[inline(always)]
-fn flood_skb(skb: &Skb<'_>, ethernet: &Ethernet, network: u32, tag: Tag, wire: Wire) -> Verdict {
-    // A switch or a bond may send a pod's own broadcast back; the pod would take it for a duplicate address.
-    let sender = fdb::owner(network, tag.vlan(), ethernet.source).unwrap_or(flood::NOBODY);
-    if !tag.is_present {
-        flood::to_members(skb, network, 0, sender, wire);
+pub(super) fn flood_skb(skb: &Skb<'_>, network: u32, tags: Tags, sender: u32, wire: Wire) -> Verdict {
+    if !vlan::strip(skb, tags) {
         return Verdict::Pass;
     }
-    if !vlan::pop(skb) {
-        return Verdict::Pass;
-    }
-    flood::to_members(skb, network, tag.vlan(), sender, wire);
-    // The host's own stack must see what arrived, tag included; without its tag it would change networks.
-    if vlan::push(skb, tag) { Verdict::Pass } else { Verdict::Consumed }
+    flood::to_members(skb, network, tags.customer.vlan(), sender, wire);
+    // The host's own stack must see what arrived, tags included; without them it would change networks.
+    if vlan::restore(skb, tags) { Verdict::Pass } else { Verdict::Consumed }
 }

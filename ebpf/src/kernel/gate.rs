@@ -6,7 +6,7 @@ use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
     programs::TcContext,
 };
-use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK};
+use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK};
 
 use super::maps::PROGRAMS;
 
@@ -15,6 +15,14 @@ use super::maps::PROGRAMS;
 pub fn from_pod(ctx: &TcContext) -> i32 {
     // SAFETY: the program's own context. A call that succeeds does not return.
     unsafe { PROGRAMS.tail_call(ctx, PROGRAM_FROM_POD) };
+    TC_ACT_SHOT
+}
+
+/// What a pod of a network that learns sends; without a program nothing is forwarded.
+#[inline(always)]
+pub fn learning(ctx: &TcContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_LEARNING) };
     TC_ACT_SHOT
 }
 

@@ -3,11 +3,11 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, DevMap, HashMap, PerCpuArray, ProgramArray},
+    maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, ProgramArray},
 };
 use plexus_abi::{
-    Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, Members, MembersKey, NetworkConfig, PROGRAM_SLOTS,
-    PolicerConfig, PolicerState, PortConfig, UplinkEntry, UplinkKey,
+    Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, MAX_STATIONS, Members, MembersKey, NetworkConfig,
+    PROGRAM_SLOTS, PolicerConfig, PolicerState, PortConfig, Station, UplinkEntry, UplinkKey,
 };
 
 const MAX_NETWORKS: u32 = 4096;
@@ -36,6 +36,14 @@ pub(crate) static DEVICES: DevMap = DevMap::with_max_entries(MAX_PORTS_DEFAULT, 
 #[map]
 pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(MAX_PORTS_DEFAULT, 0);
 
+/// Where stations were heard, on networks that learn.
+#[map]
+pub(crate) static STATIONS: LruHashMap<FdbKey, Station> = LruHashMap::with_max_entries(MAX_STATIONS, 0);
+
+/// How many stations were learnt behind a port, by port id; the agent counts anew every 10 s.
+#[map]
+pub(crate) static STATION_COUNTS: Array<u64> = Array::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
 /// Networks by id.
 #[map]
 pub(crate) static NETWORKS: HashMap<u32, NetworkConfig> = HashMap::with_max_entries(MAX_NETWORKS, 0);
@@ -53,6 +61,6 @@ pub(crate) static MEMBERS: HashMap<MembersKey, Members> =
 #[map]
 pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(PROGRAM_SLOTS, 0);
 
-/// The VLAN of an edge machine, in slot 0.
+/// The VLAN of an edge machine in the lower half of slot 0, its service VLAN in the upper.
 #[map]
 pub(crate) static EDGE_VLAN: Array<u32> = Array::with_max_entries(1, 0);

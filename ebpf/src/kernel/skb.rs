@@ -10,7 +10,7 @@ use aya_ebpf::{
 use plexus_abi::{Verdict, port_ifindex};
 
 use crate::pure::{
-    ethernet::{ETHERTYPE_VLAN, Ethernet, TAG_BYTES, Tag},
+    ethernet::{ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Ethernet, TAG_BYTES, Tag, Tags},
     frame::Frame,
     wire::{self, Wire},
 };
@@ -46,14 +46,27 @@ impl<'a> Skb<'a> {
         self.0.vlan_present != 0
     }
 
-    /// Whether the outermost tag is a service tag (802.1ad), which no network uses.
+    /// Whether the frame is for the device's own address, and so for the host.
     #[inline(always)]
-    pub(crate) fn has_service_tag(&self, ethernet: &Ethernet) -> bool {
-        if self.has_metadata_tag() {
-            self.0.vlan_proto != u32::from(ETHERTYPE_VLAN.to_be())
-        } else {
-            ethernet.has_service_tag()
+    pub(crate) fn is_for_host(&self) -> bool {
+        self.0.pkt_type == PACKET_HOST
+    }
+
+    /// The tags beside the bytes and among them; nothing where a service tag stands alone, which no network uses.
+    #[inline(always)]
+    pub(crate) fn tags(&self, ethernet: &Ethernet) -> Option<Tags> {
+        if self.has_metadata_tag() && self.0.vlan_proto != u32::from(ETHERTYPE_VLAN.to_be()) {
+            #[expect(clippy::cast_possible_truncation, reason = "the field holds 16 bits")]
+            let service = Tag::new(self.0.vlan_tci as u16);
+            let is_ours = self.0.vlan_proto == u32::from(ETHERTYPE_SERVICE_VLAN.to_be())
+                && service.vlan() != 0
+                && ethernet.tag.is_present;
+            return is_ours.then_some(Tags { service, customer: ethernet.tag });
         }
+        if !self.has_metadata_tag() && ethernet.has_service_tag() {
+            return Tags::stacked(self);
+        }
+        Some(Tags::single(self.tag(ethernet)))
     }
 
     /// The outermost tag: beside the bytes, else among them.

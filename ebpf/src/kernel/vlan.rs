@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 
 use super::{skb::Skb, xdp::Buffer};
-use crate::pure::ethernet::{ETHERTYPE_VLAN, TAG_BYTES, Tag};
+use crate::pure::ethernet::{ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Tag, Tags};
 
 /// Both MAC addresses: what stands before a tag.
 type Addresses = [u8; 12];
@@ -18,6 +18,26 @@ pub(crate) fn push(skb: &Skb<'_>, tag: Tag) -> bool {
     unsafe { bpf_skb_vlan_push(skb.as_ptr(), ETHERTYPE_VLAN.to_be(), tag.control) == 0 }
 }
 
+/// Puts an 802.1ad tag on a frame, around the one that it has; whether it worked.
+#[inline(always)]
+pub(crate) fn push_service(skb: &Skb<'_>, tag: Tag) -> bool {
+    // SAFETY: a helper on the program's own context.
+    unsafe { bpf_skb_vlan_push(skb.as_ptr(), ETHERTYPE_SERVICE_VLAN.to_be(), tag.control) == 0 }
+}
+
+/// Takes all tags off; whether it worked.
+#[inline(always)]
+pub(crate) fn strip(skb: &Skb<'_>, tags: Tags) -> bool {
+    (!tags.service.is_present || pop(skb)) && (!tags.customer.is_present || pop(skb))
+}
+
+/// Puts tags back that [`strip`] took off; whether it worked.
+#[inline(always)]
+pub(crate) fn restore(skb: &Skb<'_>, tags: Tags) -> bool {
+    (!tags.customer.is_present || push(skb, tags.customer))
+        && (!tags.service.is_present || push_service(skb, tags.service))
+}
+
 /// Takes the outermost tag off, from metadata or bytes; whether it worked.
 #[inline(always)]
 pub(crate) fn pop(skb: &Skb<'_>) -> bool {
@@ -25,15 +45,15 @@ pub(crate) fn pop(skb: &Skb<'_>) -> bool {
     unsafe { bpf_skb_vlan_pop(skb.as_ptr()) == 0 }
 }
 
-/// Takes the tag out of a device buffer's bytes: the addresses move up over it. Whether it worked.
+/// Takes `bytes` of tags out of a device buffer: the addresses move up over them. Whether it worked.
 #[inline(always)]
-pub(crate) fn pop_xdp(ctx: &XdpContext) -> bool {
+pub(crate) fn pop_xdp(ctx: &XdpContext, bytes: u32) -> bool {
     let buffer = Buffer(ctx);
     let Some(old) = buffer.at::<Addresses>(0) else { return false };
     // SAFETY: `at` checked the bounds.
     let addresses = unsafe { *old };
     // SAFETY: a helper on the program's own context; every pointer is taken anew below.
-    if unsafe { bpf_xdp_adjust_head(ctx.ctx, TAG_BYTES.cast_signed()) } != 0 {
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, bytes.cast_signed()) } != 0 {
         return false;
     }
     let Some(new) = buffer.at::<Addresses>(0) else { return false };

@@ -50,6 +50,41 @@ impl Tag {
     }
 }
 
+/// The tags of a frame of an uplink: a customer tag (802.1Q), alone or inside a service tag (802.1ad).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tags {
+    /// The outer tag.
+    pub service: Tag,
+    /// The inner tag.
+    pub customer: Tag,
+}
+
+impl Tags {
+    /// No service tag.
+    #[inline]
+    pub const fn single(customer: Tag) -> Self {
+        Self { service: Tag::NONE, customer }
+    }
+
+    /// Both tags from the bytes of a frame whose EtherType is that of a service tag; nothing if it has no customer tag
+    /// inside, or is cut off.
+    #[inline(always)]
+    pub fn stacked<F: Frame + ?Sized>(frame: &F) -> Option<Self> {
+        let [t0, t1, s0, s1, e0, e1, c0, c1] = frame.read::<8>(HEADER_BYTES - 2)?;
+        let is_stacked = u16::from_be_bytes([t0, t1]) == ETHERTYPE_SERVICE_VLAN
+            && u16::from_be_bytes([e0, e1]) == ETHERTYPE_VLAN;
+        let service = Tag::new(u16::from_be_bytes([s0, s1]));
+        let customer = Tag::new(u16::from_be_bytes([c0, c1]));
+        (is_stacked && service.vlan() != 0).then_some(Self { service, customer })
+    }
+
+    /// How many bytes the tags take on the wire.
+    #[inline]
+    pub const fn bytes(self) -> u32 {
+        (self.service.is_present as u32 + self.customer.is_present as u32) * TAG_BYTES
+    }
+}
+
 /// A parsed Ethernet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ethernet {

@@ -1,5 +1,6 @@
 //! What needs no kernel: parsing, anti-spoofing and rate arithmetic over a bounds-checked reader.
 
+pub mod announce;
 pub mod arp;
 pub mod ethernet;
 pub mod frame;

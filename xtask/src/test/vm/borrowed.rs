@@ -13,7 +13,7 @@ struct Loan {
     since: Series,
 }
 
-const LOANS: [Loan; 12] = [
+const LOANS: [Loan; 13] = [
     // A kernel without VLAN filtering on bridges skips it.
     Loan { program: "netns_bridge", tests: &["a_vlan_keeps_pods_apart"], since: Series::V6_1 },
     // Traffic and nftables rules of a bridge.
@@ -51,6 +51,12 @@ const LOANS: [Loan; 12] = [
     Loan {
         program: "bpf_fastpath",
         tests: &["a_tcp_stream_survives", "a_network_without_uplink_ends"],
+        since: Series::V6_1,
+    },
+    // Programs of their own on networks that learn.
+    Loan {
+        program: "bpf_learning",
+        tests: &["a_station_moves", "a_machine_on_a_nested"],
         since: Series::V6_1,
     },
     // Uplinks without tcx, which 6.1 does not have.
