@@ -18,6 +18,7 @@ use crate::ipam::whereabouts::reconcile;
 use crate::locks::Locks;
 use crate::metrics::Requests;
 use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
+use crate::seeing::Seeing;
 use crate::settings::{ClusterSettings, Settings};
 use crate::status::Publisher;
 
@@ -59,6 +60,8 @@ pub struct Agent {
     pub refusals: Refusals,
     /// What the reconciler of the cluster's pools did.
     pub reconciled: reconcile::Counts,
+    /// Who follows single frames.
+    pub seeing: Arc<Seeing>,
     /// Held while the spool is served.
     pub replaying: Mutex<()>,
     /// One operation per container.
@@ -118,6 +121,7 @@ impl Agent {
             conflist: State::default(),
             refusals: Refusals::default(),
             reconciled: reconcile::Counts::default(),
+            seeing: Arc::default(),
             replaying: Mutex::new(()),
             locks: Locks::default(),
             started: Instant::now(),

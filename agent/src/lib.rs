@@ -33,6 +33,7 @@ pub mod record;
 pub mod repair;
 pub mod run;
 pub mod sandbox;
+pub mod seeing;
 pub mod server;
 pub mod settings;
 pub mod spool;

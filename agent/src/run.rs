@@ -52,6 +52,7 @@ async fn serve(settings: Settings) -> anyhow::Result<Arc<Agent>> {
         _ = interrupt.recv() => {}
     }
     page.stop();
+    agent.seeing.end();
     if let Some(Err(error)) = follower.map(conflist::Follower::end) {
         tracing::error!("{error:#}");
     }

@@ -7,6 +7,10 @@
 //! agent → shim    Reply::Sysctl (zero or more times, from shims that say that they serve it: "set this in the pod")
 //! shim  → agent   SysctlOutcome
 //! agent → shim    Reply::Done | Reply::Failed
+//!
+//! plexusctl → agent   Call::Follow
+//! agent → plexusctl   Reply::Item, Reply::Frame (zero or more times, until plexusctl closes its side)
+//! agent → plexusctl   Reply::Done | Reply::Failed
 //! ```
 //! A frame is its length as four bytes, big endian, and that many bytes of JSON.
 
@@ -32,6 +36,8 @@ pub enum Call {
     Cni(CniCall),
     /// A person's question.
     Query(Query),
+    /// Something that a person wants to see as it happens.
+    Follow(Follow),
 }
 
 /// A container runtime's call, as the shim read it.
@@ -85,6 +91,49 @@ pub enum Query {
     },
 }
 
+/// What plexusctl follows, until it closes its side of the connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Follow {
+    /// Samples of drops, as [`Reply::Item`].
+    Drops {
+        /// Of this pod only, `namespace/name` or `name`.
+        pod: Option<String>,
+    },
+    /// What an interface sends and receives: one [`Reply::Item`] about it, then [`Reply::Frame`].
+    Capture(CaptureCall),
+}
+
+/// What to capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaptureCall {
+    /// `namespace/name`, `name` or a container id.
+    pub pod: String,
+    /// The interface in the pod.
+    pub ifname: String,
+    /// Which frames; all without.
+    pub filter: Option<String>,
+    /// Bytes of each frame that are wanted.
+    pub bytes_wanted: u32,
+}
+
+/// A captured frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapturedFrame {
+    /// When, in nanoseconds since 1970.
+    pub unix_ns: u64,
+    /// The pod sent it; otherwise it goes to the pod.
+    pub is_from_pod: bool,
+    /// Why it was dropped; nothing if it went on.
+    pub reason: Option<String>,
+    /// Bytes of the whole frame.
+    pub frame_bytes: u32,
+    /// Its first bytes, in base64.
+    pub bytes: String,
+}
+
 /// A frame from the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +142,10 @@ pub enum Reply {
     Exec(ExecRequest),
     /// Read and write sysctls in the namespace of the call, and send what became of it.
     Sysctl(SysctlRequest),
+    /// One of many that a follower gets.
+    Item(Value),
+    /// A captured frame.
+    Frame(CapturedFrame),
     /// The call succeeded; for ADD the result, for a query the answer, else null.
     Done(Value),
     /// The call failed.

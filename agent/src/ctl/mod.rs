@@ -1,7 +1,9 @@
 //! `plexusctl`: one question to the agent, an answer for eyes or for programs.
 
 mod ask;
+mod capture;
 mod config;
+mod drops;
 mod ipam;
 mod table;
 mod watch;
@@ -53,6 +55,10 @@ enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Dropped packets: how many of each port and reason, or single ones as they are dropped.
+    Drops(drops::Drops),
+    /// Write what a pod's interface sends and receives to a pcapng file, without a tool in the pod.
+    Capture(capture::Capture),
     /// Networks that have members on this node.
     Networks,
     /// Pools of addresses: how full they are, what contradicts, and of one pool who holds what.
@@ -81,7 +87,7 @@ impl Command {
             Command::Networks => Query::Networks,
             Command::Ipam { pool } => Query::Ipam { pool: pool.clone() },
             Command::Explain { pod } => Query::Explain { pod: pod.clone() },
-            Command::Config(_) => return None,
+            Command::Config(_) | Command::Drops(_) | Command::Capture(_) => return None,
         })
     }
 }
@@ -92,6 +98,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Counters { watch: true } => {
             watch::counters(&cli.socket, cli.output == Output::Table)?;
         }
+        Command::Drops(command) => drops::run(command, &cli.socket, cli.output)?,
+        Command::Capture(command) => capture::run(command, &cli.socket)?,
         Command::Config(command) => return config::run(command, cli.output),
         asking => {
             let Some(query) = asking.query() else { return Ok(ExitCode::SUCCESS) };

@@ -13,9 +13,12 @@ use super::{
     device,
     error::{DatapathError, Result, map_error},
     load::OBJECT,
-    maps::MAPS,
+    maps::{MAPS, SEEN},
     spec,
 };
+
+/// Bytes of the smallest ring.
+const LEAST_RING_BYTES: u32 = 4096;
 
 /// Programs that tag what a device sends and untag what it gets, for as long as the value lives.
 #[derive(Debug)]
@@ -43,8 +46,8 @@ impl VlanEdge {
         let mut loader = EbpfLoader::new();
         loader.btf(None);
         for (map, _) in MAPS {
-            // The edge uses none of them.
-            loader.map_max_entries(map, 1);
+            // The edge uses none of them; a ring is made of pages.
+            loader.map_max_entries(map, if map == SEEN { LEAST_RING_BYTES } else { 1 });
         }
         let mut ebpf = loader.load(OBJECT)?;
         let failed = map_error("EDGE_VLAN", "set");

@@ -4,12 +4,12 @@ use std::{io, os::fd::AsFd as _};
 
 use aya::{
     Ebpf, Pod,
-    maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues},
+    maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues},
     util::nr_cpus,
 };
 use plexus_abi::{
-    Counters, FdbEntry, FdbKey, Members, MembersKey, NetworkConfig, PolicerConfig, PolicerState, PortConfig,
-    Station, UplinkEntry, UplinkKey,
+    Capture, Counters, FdbEntry, FdbKey, Members, MembersKey, NetworkConfig, PolicerConfig, PolicerState,
+    PortConfig, Station, UplinkEntry, UplinkKey,
 };
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 use crate::fault;
 
 /// Every map of a generation and its entries per port; 0 where the object says how many.
-pub const MAPS: [(&str, u32); 11] = [
+pub const MAPS: [(&str, u32); 15] = [
     ("PORTS", 1),
     ("COUNTERS", 1),
     ("POLICERS", 2),
@@ -32,7 +32,14 @@ pub const MAPS: [(&str, u32); 11] = [
     ("NETWORKS", 0),
     ("UPLINKS", 0),
     ("MEMBERS", 0),
+    ("WATCH", 0),
+    ("SAMPLE_BUDGETS", 0),
+    ("CAPTURES", 0),
+    (SEEN, 0),
 ];
+
+/// The ring of frames that somebody looks at.
+pub const SEEN: &str = "SEEN";
 
 /// The map behind the gates, which belongs to no generation.
 pub const PROGRAMS: &str = "PROGRAMS";
@@ -50,6 +57,7 @@ pub(super) struct Maps {
     pub(super) networks: Index<u32, NetworkConfig>,
     pub(super) uplinks: Index<UplinkKey, UplinkEntry>,
     pub(super) members: Index<MembersKey, Members>,
+    pub(super) captures: PerCpuHashMap<MapData, u32, Capture>,
 }
 
 impl Maps {
@@ -67,6 +75,7 @@ impl Maps {
             networks: Index::take(ebpf, "NETWORKS")?,
             uplinks: Index::take(ebpf, "UPLINKS")?,
             members: Index::take(ebpf, "MEMBERS")?,
+            captures: take(ebpf, "CAPTURES")?,
         })
     }
 }

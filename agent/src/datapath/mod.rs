@@ -16,6 +16,7 @@
 //! of the node has the new program. Uplinks are few and have links with pins instead. Maps that hold what ports and
 //! networks are are pinned too: everything outlives the agent.
 
+mod capture;
 mod counters;
 pub mod device;
 pub mod edge;
@@ -32,6 +33,7 @@ mod networks;
 mod pins;
 mod policer;
 mod ports;
+mod sight;
 mod spec;
 mod state;
 mod stations;
@@ -50,9 +52,11 @@ use plexus_abi::MAX_PORTS_LIMIT;
 pub use plexus_abi::port_ifindex;
 
 pub use self::{
+    capture::CaptureTotals,
     counters::PortCounters,
     error::{DatapathError, Result},
     hook::Hook,
+    sight::{Limits, Seen, Sight},
     spec::{DatapathOptions, Forwarding, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice},
     state::{HookState, NetworkState, PortState},
 };
@@ -111,7 +115,32 @@ impl Datapath {
             pending: BTreeSet::new(),
             xdp_refusals: BTreeMap::new(),
         };
-        Ok(Self { inner: Mutex::new(inner) })
+        let datapath = Self { inner: Mutex::new(inner) };
+        // Whoever looked through an agent that died looks no more.
+        datapath.sight()?.close()?;
+        datapath.lock().end_captures()?;
+        Ok(datapath)
+    }
+
+    /// Eyes for single frames. One at a time reads the ring; who that is, the caller sees to.
+    pub fn sight(&self) -> Result<Sight> {
+        Sight::open(&self.lock().pins)
+    }
+
+    /// Has a port's frames written to the ring, at most `bytes_wanted` of each, until
+    /// [`end_capture`](Self::end_capture). XDP leaves the port's frames to tc meanwhile.
+    pub fn begin_capture(&self, id: u32, bytes_wanted: u32) -> Result<()> {
+        self.lock().begin_capture(id, bytes_wanted)
+    }
+
+    /// What a capture has written and lost so far; nothing if the port is not captured, or has gone meanwhile.
+    pub fn capture_totals(&self, id: u32) -> Result<Option<CaptureTotals>> {
+        self.lock().capture_totals(id)
+    }
+
+    /// Ends a capture; idempotent, and works when the port is gone.
+    pub fn end_capture(&self, id: u32) -> Result<()> {
+        self.lock().end_capture(id)
     }
 
     /// Adds a network or changes its uplink and VLAN; attaches to the uplink once, whoever shares it.

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use plexus_abi::{
-    Counters, Direction, FdbEntry, FdbKey, MAX_MEMBERS, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_PRESENT,
+    Counters, Direction, FdbKey, MAX_MEMBERS, PORT_CAPTURED, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_PRESENT,
     PortConfig, port_ifindex,
 };
 
 use super::{
-    Inner,
+    Inner, capture,
     counters::PortCounters,
     error::{DatapathError, Result},
     filter::Filters,
@@ -30,8 +30,10 @@ impl Inner {
     }
 
     pub(super) fn restore_port(&mut self, spec: &PortSpec<'_>) -> Result<()> {
-        let config = spec.to_config(self.max_ports)?;
+        let mut config = spec.to_config(self.max_ports)?;
         let existing = self.maps.ports.get(spec.id)?;
+        // Who looks at a port is not part of its specification.
+        config.flags |= existing.flags & PORT_CAPTURED;
         let is_new = !existing.has(PORT_PRESENT);
         if !is_new && existing != config {
             let reason = "it exists with another specification; remove it first".into();
@@ -65,7 +67,9 @@ impl Inner {
         self.attach_port(spec)?;
         if let PortKind::Fastpath { network, vlan } = spec.kind {
             self.open_to_xdp(spec.id, spec.ifindex)?;
-            self.maps.fdb.set(&FdbKey { network, vlan, mac: spec.mac }, &FdbEntry { port: spec.id })?;
+            self.maps
+                .fdb
+                .set(&FdbKey { network, vlan, mac: spec.mac }, &capture::fdb_entry(spec.id, config))?;
             self.join(spec.id, network, vlan)?;
             self.reconcile_uplinks(network)?;
         }
@@ -173,6 +177,7 @@ impl Inner {
                 keep(self.reconcile_uplinks(network));
             }
             keep(self.maps.devices.remove(id));
+            keep(self.forget_capture(id));
         }
         if id < self.max_ports {
             let ifindex = port_ifindex(id);
@@ -269,7 +274,7 @@ impl Inner {
     }
 
     /// The port's configuration, or an error if it has none.
-    fn present(&self, id: u32) -> Result<PortConfig> {
+    pub(super) fn present(&self, id: u32) -> Result<PortConfig> {
         let unknown = || DatapathError::Port { port: id, reason: "it does not exist; add it first".into() };
         if id >= self.max_ports {
             return Err(unknown());

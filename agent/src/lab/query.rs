@@ -33,5 +33,6 @@ pub fn ask(socket: &Path, query: &Query, limit: Duration) -> Result<Value, LabEr
         Reply::Failed(error) => Err(unexpected(error.to_string())),
         Reply::Exec(request) => Err(unexpected(format!("a wish to execute {}", request.plugin))),
         Reply::Sysctl(_) => Err(unexpected("a wish to set sysctls".into())),
+        Reply::Item(_) | Reply::Frame(_) => Err(unexpected("what a follower gets".into())),
     }
 }

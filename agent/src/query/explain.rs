@@ -4,7 +4,7 @@ use plexus_cni::{CniError, Code};
 use serde::Serialize;
 
 use super::pods::{Pod, pod};
-use super::{placement, pod_name};
+use super::{is_meant, placement};
 use crate::agent::Agent;
 use crate::cluster::{PodId, Verdict};
 use crate::record::{Attachment, Record};
@@ -36,11 +36,7 @@ enum Severity {
 
 pub(super) fn explain(agent: &Agent, name: &str) -> Result<Explanation, CniError> {
     let records = agent.records.all();
-    let is_meant = |record: &Record| {
-        let full = pod_name(record);
-        full == name || record.container_id == name || full.rsplit('/').next() == Some(name)
-    };
-    let record = records.iter().find(|record| is_meant(record)).ok_or_else(|| {
+    let record = records.iter().find(|record| is_meant(record, name)).ok_or_else(|| {
         CniError::new(Code::PodNotFound, format!("no pod {name} on this node"))
             .because("`plexusctl pods` lists those that have interfaces")
     })?;

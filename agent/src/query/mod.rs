@@ -38,7 +38,7 @@ fn document<T: Serialize>(answer: &T) -> Result<Value, CniError> {
 }
 
 /// `namespace/name`, or the container id where the runtime named no pod.
-fn pod_name(record: &Record) -> String {
+pub(crate) fn pod_name(record: &Record) -> String {
     match &record.pod {
         Some(pod) => format!("{}/{}", pod.namespace, pod.name),
         None => record.container_id.clone(),
@@ -46,8 +46,14 @@ fn pod_name(record: &Record) -> String {
 }
 
 /// The NetworkAttachmentDefinition, or the CNI network's name.
-fn network_name(attachment: &Attachment) -> String {
+pub(crate) fn network_name(attachment: &Attachment) -> String {
     attachment.nad.clone().unwrap_or_else(|| attachment.network.clone())
+}
+
+/// Whether a person means this container: `namespace/name`, `name` or the container's id.
+pub(crate) fn is_meant(record: &Record, name: &str) -> bool {
+    let full = pod_name(record);
+    full == name || record.container_id == name || full.rsplit('/').next() == Some(name)
 }
 
 /// The plugin types of an attachment's chain.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use plexus_cni::wire::{Call, Reply};
+use plexus_cni::wire::{Call, Follow, Reply};
 use plexus_cni::{CniError, Code};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::query;
+use crate::seeing;
 use crate::worker::Pool;
 
 /// A client that has not sent its whole call by then is dropped.
@@ -91,6 +92,16 @@ async fn serve(stream: Arc<UnixStream>, agent: Arc<Agent>, pool: Pool) -> Result
             };
             frame::write(&stream, &reply).await
         }
+        Ok((Call::Follow(wanted), _)) => follow(stream, agent, wanted).await,
         Err(error) => frame::write(&stream, &Reply::Failed(error)).await,
     }
+}
+
+/// Hands the connection to a thread of its own: what follows may be much, and this one serves the shims.
+async fn follow(stream: Arc<UnixStream>, agent: Arc<Agent>, wanted: Follow) -> Result<(), CniError> {
+    let shared = || CniError::new(Code::Internal, "the connection is in use elsewhere");
+    let stream =
+        Arc::into_inner(stream).ok_or_else(shared)?.into_std().map_err(|error| frame::lost(&error))?;
+    let followed = tokio::task::spawn_blocking(move || seeing::serve(&agent, stream, &wanted)).await;
+    followed.unwrap_or_else(|_| Err(CniError::new(Code::Internal, "following ended by a panic")))
 }

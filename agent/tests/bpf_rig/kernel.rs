@@ -88,6 +88,21 @@ impl Kernel {
         (result.return_value.cast_signed(), out)
     }
 
+    /// Nanoseconds of one run of a tcx program on a frame of a device, over many runs.
+    pub(crate) fn tc_cost_ns(&self, program: &str, ifindex: u32, frame: &[u8]) -> u128 {
+        let mut context = [0; SKB_BYTES];
+        context[SKB_IFINDEX..SKB_IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
+        let program: &SchedClassifier = self.ebpf.program(program).expect("program").try_into().expect("tc");
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            repeat: 100_000,
+            ..TestRunOptions::new()
+        };
+        // The kernel tells the mean of the runs.
+        program.test_run(options).expect("test run").duration.as_nanos()
+    }
+
     /// Runs the uplink's XDP program on a frame; the verdict and the frame afterwards.
     pub(crate) fn xdp(&self, ifindex: u32, frame: &[u8]) -> (u32, Vec<u8>) {
         let mut context = Vec::new();

@@ -36,6 +36,7 @@ mod parent_links;
 mod placement;
 mod runtime_duties;
 mod runtime_order;
+mod seeing;
 mod selection;
 mod sequence;
 mod status;

@@ -78,6 +78,15 @@ impl DropReason {
         }
     }
 
+    /// Which way a frame goes that is dropped for this reason.
+    #[inline]
+    pub const fn direction(self) -> crate::Direction {
+        match self {
+            Self::PolicedToPod | Self::DeliveryFailed => crate::Direction::ToPod,
+            _ => crate::Direction::FromPod,
+        }
+    }
+
     /// Index into `Counters::drops`.
     #[inline]
     pub const fn slot(self) -> usize {

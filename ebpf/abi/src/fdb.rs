@@ -12,10 +12,15 @@ shared! {
     }
 }
 
+/// `FdbEntry::flags`: somebody captures what goes to the port; XDP leaves its frames to tc.
+pub const FDB_CAPTURED: u32 = 1;
+
 shared! {
     /// Where frames for a MAC go.
     pub struct FdbEntry {
         /// The port's id.
         pub port: u32,
+        /// `FDB_*` flags.
+        pub flags: u32,
     }
 }

@@ -7,6 +7,7 @@ const ABI_VERSION: u64 = 1;
 pub const ABI_HASH: u64 = {
     let layouts = [
         crate::Address::LAYOUT,
+        crate::Capture::LAYOUT,
         crate::Counters::LAYOUT,
         crate::FdbEntry::LAYOUT,
         crate::FdbKey::LAYOUT,
@@ -16,9 +17,12 @@ pub const ABI_HASH: u64 = {
         crate::PolicerConfig::LAYOUT,
         crate::PolicerState::LAYOUT,
         crate::PortConfig::LAYOUT,
+        crate::SampleBudget::LAYOUT,
+        crate::SeenHeader::LAYOUT,
         crate::Station::LAYOUT,
         crate::UplinkEntry::LAYOUT,
         crate::UplinkKey::LAYOUT,
+        crate::Watch::LAYOUT,
     ];
     let mut hash = mix(FNV_OFFSET, ABI_VERSION);
     let mut index = 0;

@@ -15,13 +15,14 @@ mod fdb;
 mod network;
 mod policer;
 mod port;
+mod seen;
 mod station;
 mod verdict;
 
 pub use address::Address;
 pub use counters::Counters;
 pub use drop_reason::{DROP_SLOTS, DropReason};
-pub use fdb::{FdbEntry, FdbKey};
+pub use fdb::{FDB_CAPTURED, FdbEntry, FdbKey};
 pub use layout::ABI_HASH;
 pub use network::{
     MAX_MEMBERS, Members, MembersKey, NETWORK_LEARNS, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE,
@@ -32,8 +33,13 @@ pub use policer::{
 };
 pub use port::{
     KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, MAX_PORTS_LIMIT,
-    PORT_GUARD_IP, PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PROGRAM_FROM_POD, PROGRAM_LEARNING,
-    PROGRAM_SLOTS, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK, PortConfig, port_id, port_ifindex,
+    PORT_CAPTURED, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PROGRAM_FROM_POD,
+    PROGRAM_LEARNING, PROGRAM_SLOTS, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK, PortConfig, port_id,
+    port_ifindex,
+};
+pub use seen::{
+    CAPTURE_BYTES_MAX, CAPTURES_MAX, Capture, SAMPLE_BYTES, SEEN_CAPTURE, SEEN_RING_BYTES, SEEN_SAMPLE,
+    SampleBudget, SeenHeader, Watch,
 };
 pub use station::{HOLD_DOWN_NS, MAX_STATIONS, MAX_STATIONS_PER_PORT, OUTSIDE, Station};
 pub use verdict::Verdict;

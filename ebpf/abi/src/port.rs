@@ -24,6 +24,9 @@ pub const PORT_GUARD_MAC: u32 = 2;
 /// `PortConfig::flags`: drop frames with a foreign source IP, ARP and neighbour discovery included.
 pub const PORT_GUARD_IP: u32 = 4;
 
+/// `PortConfig::flags`: somebody captures the port's frames. Only the agent that serves the capture sets it.
+pub const PORT_CAPTURED: u32 = 128;
+
 /// `PortConfig::kind`: member of a fastpath network; the device is the veth's host end.
 pub const KIND_FASTPATH: u32 = 1;
 /// `PortConfig::kind`: counted and policed at the veth's host end (bridge).

@@ -2,7 +2,10 @@
 
 use plexus_abi::{Counters, DropReason, Verdict};
 
-use super::maps::COUNTERS;
+use super::{
+    maps::COUNTERS,
+    seen::{self, Sight},
+};
 use crate::pure::wire::Wire;
 
 /// Counts frames delivered to the pod.
@@ -23,16 +26,17 @@ pub(crate) fn from_pod(port: u32, wire: Wire) {
     }
 }
 
-/// Counts a drop and returns its verdict.
+/// Counts a drop, shows it to whoever follows drops, and returns its verdict.
 #[inline(always)]
-pub(crate) fn drop(port: u32, reason: DropReason) -> Verdict {
-    dropped(port, reason);
+pub(crate) fn drop<S: Sight>(frame: &S, port: u32, reason: DropReason) -> Verdict {
+    dropped(frame, port, reason);
     Verdict::Drop(reason)
 }
 
-/// Counts a drop of one copy among others.
+/// The same for one copy among others.
 #[inline(always)]
-pub(crate) fn dropped(port: u32, reason: DropReason) {
+pub(crate) fn dropped<S: Sight>(frame: &S, port: u32, reason: DropReason) {
+    seen::dropped(frame, port, reason);
     if let Some(counters) = slot(port)
         && let Some(drops) = counters.drops.get_mut(reason.slot())
     {

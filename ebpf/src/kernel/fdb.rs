@@ -1,6 +1,9 @@
 //! Who has a MAC, which network a VLAN is, which way leads out.
 
-use plexus_abi::{FdbKey, NO_DEVICE, NetworkConfig, PORT_PRESENT, PortConfig, UplinkEntry, UplinkKey};
+use plexus_abi::{
+    FDB_CAPTURED, FdbEntry, FdbKey, NO_DEVICE, NetworkConfig, PORT_CAPTURED, PORT_PRESENT, PortConfig,
+    UplinkEntry, UplinkKey,
+};
 
 use super::maps::{FDB, NETWORKS, PORTS, UPLINKS};
 use crate::pure::ethernet::Tags;
@@ -13,9 +16,16 @@ pub(crate) fn port(id: u32) -> Option<&'static PortConfig> {
 
 /// The port that owns `mac` in a VLAN of a network.
 #[inline(always)]
-pub(crate) fn owner(network: u32, vlan: u16, mac: [u8; 6]) -> Option<u32> {
-    // SAFETY: the value is one word, copied at once.
-    unsafe { FDB.get(FdbKey { network, vlan, mac }) }.map(|entry| entry.port)
+pub(crate) fn owner(network: u32, vlan: u16, mac: [u8; 6]) -> Option<FdbEntry> {
+    // SAFETY: the value is two words, copied at once.
+    unsafe { FDB.get(FdbKey { network, vlan, mac }) }.copied()
+}
+
+/// A port that was found elsewhere, as if it had been found here.
+#[inline(always)]
+pub(crate) fn as_owner(id: u32) -> FdbEntry {
+    let is_captured = port(id).is_some_and(|port| port.has(PORT_CAPTURED));
+    FdbEntry { port: id, flags: if is_captured { FDB_CAPTURED } else { 0 } }
 }
 
 /// The network that a VLAN of a device belongs to.

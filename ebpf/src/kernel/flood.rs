@@ -12,6 +12,7 @@ use super::{
     counters, fdb,
     maps::MEMBERS,
     policer::{self, Moment},
+    seen,
     skb::Skb,
 };
 use crate::pure::wire::Wire;
@@ -71,14 +72,17 @@ fn deliver(round: &Round, member: u32) {
     if port.network != round.network || port.vlan != round.vlan {
         return;
     }
+    // SAFETY: the context of the program that runs this loop.
+    let skb = unsafe { Skb::of(round.skb) };
     if !policer::admit(member, Direction::ToPod, round.wire.bytes, &mut Moment::default()) {
-        counters::dropped(member, DropReason::PolicedToPod);
+        counters::dropped(&skb, member, DropReason::PolicedToPod);
         return;
     }
+    seen::to_pod(&skb, member, port);
     // SAFETY: a helper on the program's own context; no packet pointer is held across it.
     if unsafe { bpf_clone_redirect(round.skb, port_ifindex(member), 0) } == 0 {
         counters::to_pod(member, round.wire);
     } else {
-        counters::dropped(member, DropReason::DeliveryFailed);
+        counters::dropped(&skb, member, DropReason::DeliveryFailed);
     }
 }

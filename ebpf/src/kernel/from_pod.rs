@@ -1,11 +1,12 @@
 //! The way of a frame that a fastpath pod sends.
 
 use aya_ebpf::programs::TcContext;
-use plexus_abi::{Direction, DropReason, NetworkConfig, PortConfig, Verdict, port_id};
+use plexus_abi::{Direction, DropReason, FdbEntry, NetworkConfig, PortConfig, Verdict, port_id};
 
 use super::{
     counters, fdb, flood,
     policer::{self, Moment},
+    seen,
     skb::Skb,
     vlan,
 };
@@ -20,12 +21,12 @@ use crate::pure::{
 pub fn forward(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let id = port_id(skb.ifindex());
-    let Some(port) = fdb::port(id) else { return counters::drop(id, DropReason::NotConfigured) };
+    let Some(port) = fdb::port(id) else { return counters::drop(&skb, id, DropReason::NotConfigured) };
     let mut moment = Moment::default();
     match accept(&skb, id, port, &mut moment) {
         Ok((ethernet, wire)) if ethernet.is_group() => to_all(&skb, id, port, wire),
         Ok((ethernet, wire)) => to_one(&skb, id, port, ethernet.destination, wire, &mut moment),
-        Err(reason) => counters::drop(id, reason),
+        Err(reason) => counters::drop(&skb, id, reason),
     }
 }
 
@@ -57,31 +58,45 @@ fn to_one(
     wire: Wire,
     moment: &mut Moment,
 ) -> Verdict {
-    let Some(member) = fdb::owner(port.network, port.vlan, destination) else {
+    let Some(owner) = fdb::owner(port.network, port.vlan, destination) else {
         return match fdb::way_out(port.network) {
-            Some(network) => out(skb, id, port, network),
-            None => counters::drop(id, DropReason::UnknownDestination),
+            Some(network) => {
+                seen::from_pod(skb, id, port);
+                out(skb, id, port, network)
+            }
+            None => counters::drop(skb, id, DropReason::UnknownDestination),
         };
     };
-    to_member(id, member, wire, moment)
+    to_member(skb, id, port, owner, wire, moment)
 }
 
 /// Polices and counts a frame for another port of the network.
 #[inline(always)]
-pub(super) fn to_member(id: u32, member: u32, wire: Wire, moment: &mut Moment) -> Verdict {
+pub(super) fn to_member(
+    skb: &Skb<'_>,
+    id: u32,
+    port: &PortConfig,
+    owner: FdbEntry,
+    wire: Wire,
+    moment: &mut Moment,
+) -> Verdict {
+    let member = owner.port;
     // A frame to the sender's own MAC would come back to it; no bridge does that.
     if member == id {
-        return counters::drop(id, DropReason::UnknownDestination);
+        return counters::drop(skb, id, DropReason::UnknownDestination);
     }
     if !policer::admit(member, Direction::ToPod, wire.bytes, moment) {
-        return counters::drop(member, DropReason::PolicedToPod);
+        return counters::drop(skb, member, DropReason::PolicedToPod);
     }
     counters::to_pod(member, wire);
+    seen::from_pod(skb, id, port);
+    seen::to_owner(skb, owner);
     Verdict::ToPort(member)
 }
 
 #[inline(always)]
 pub(super) fn to_all(skb: &Skb<'_>, id: u32, port: &PortConfig, wire: Wire) -> Verdict {
+    seen::from_pod(skb, id, port);
     flood::to_members(skb, port.network, port.vlan, id, wire);
     match fdb::way_out(port.network) {
         Some(network) => out(skb, id, port, network),
@@ -92,10 +107,10 @@ pub(super) fn to_all(skb: &Skb<'_>, id: u32, port: &PortConfig, wire: Wire) -> V
 #[inline(always)]
 pub(super) fn out(skb: &Skb<'_>, id: u32, port: &PortConfig, network: &NetworkConfig) -> Verdict {
     if port.vlan != 0 && !vlan::push(skb, Tag::new(port.vlan)) {
-        return counters::drop(id, DropReason::UplinkFailed);
+        return counters::drop(skb, id, DropReason::UplinkFailed);
     }
     if network.outer_vlan != 0 && !vlan::push_service(skb, Tag::new(network.outer_vlan)) {
-        return counters::drop(id, DropReason::UplinkFailed);
+        return counters::drop(skb, id, DropReason::UplinkFailed);
     }
     Verdict::ToDevice(network.uplink_ifindex)
 }

@@ -4,12 +4,13 @@ use aya_ebpf::{
     bindings::xdp_action::XDP_DROP,
     programs::{TcContext, XdpContext},
 };
-use plexus_abi::{Direction, DropReason, UPLINK_LEARNS, UPLINK_XDP, Verdict};
+use plexus_abi::{Direction, DropReason, FDB_CAPTURED, FdbEntry, UPLINK_LEARNS, UPLINK_XDP, Verdict};
 
 use super::{
     counters, fdb, flood, learning,
     maps::DEVICES,
     policer::{self, Moment},
+    seen,
     skb::Skb,
     vlan,
     xdp::Buffer,
@@ -24,7 +25,7 @@ use crate::pure::{
 pub fn forward_xdp(ctx: &XdpContext) -> Verdict {
     let buffer = Buffer(ctx);
     match find_xdp(&buffer) {
-        Some((port, tags)) => deliver_xdp(ctx, port, tags.bytes(), buffer.bytes()),
+        Some((port, tags)) => deliver_xdp(&buffer, port, tags.bytes()),
         None => Verdict::Pass,
     }
 }
@@ -40,23 +41,26 @@ fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Tags)> {
     if uplink.flags & UPLINK_XDP == 0 {
         return None;
     }
-    let port = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.destination)?;
-    // A port whose device cannot take redirected frames has no entry: tcx delivers to it.
-    DEVICES.get_ifindex(port)?;
-    Some((port, tags))
+    let owner = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.destination)?;
+    // Captures are written by tcx; and a port whose device cannot take redirected frames has no entry: tcx delivers to it.
+    if owner.flags & FDB_CAPTURED != 0 {
+        return None;
+    }
+    DEVICES.get_ifindex(owner.port)?;
+    Some((owner.port, tags))
 }
 
 #[inline(always)]
-fn deliver_xdp(ctx: &XdpContext, port: u32, tag_bytes: u32, bytes: u32) -> Verdict {
-    let wire = Wire::single(bytes.wrapping_sub(tag_bytes));
+fn deliver_xdp(buffer: &Buffer<'_>, port: u32, tag_bytes: u32) -> Verdict {
+    let wire = Wire::single(buffer.bytes().wrapping_sub(tag_bytes));
     if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
-        return counters::drop(port, DropReason::PolicedToPod);
+        return counters::drop(buffer, port, DropReason::PolicedToPod);
     }
-    if tag_bytes != 0 && !vlan::pop_xdp(ctx, tag_bytes) {
-        return counters::drop(port, DropReason::DeliveryFailed);
+    if tag_bytes != 0 && !vlan::pop_xdp(buffer.0, tag_bytes) {
+        return counters::drop(buffer, port, DropReason::DeliveryFailed);
     }
     if DEVICES.redirect(port, u64::from(XDP_DROP)).is_err() {
-        return counters::drop(port, DropReason::DeliveryFailed);
+        return counters::drop(buffer, port, DropReason::DeliveryFailed);
     }
     counters::to_pod(port, wire);
     Verdict::ToPort(port)
@@ -79,24 +83,26 @@ pub fn forward_skb(ctx: &TcContext) -> Verdict {
     if ethernet.is_group() {
         // A switch or a bond may send a pod's own broadcast back; the pod would take it for a duplicate address.
         let sender = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.source);
-        return flood_skb(&skb, uplink.network, tags, sender.unwrap_or(flood::NOBODY), wire);
+        return flood_skb(&skb, uplink.network, tags, sender.map_or(flood::NOBODY, |owner| owner.port), wire);
     }
-    let Some(port) = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.destination) else {
+    let Some(owner) = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.destination) else {
         return Verdict::Pass;
     };
-    deliver_skb(&skb, port, tags, wire)
+    deliver_skb(&skb, owner, tags, wire)
 }
 
 /// Polices, untags and counts a frame for a port.
 #[inline(always)]
-pub(super) fn deliver_skb(skb: &Skb<'_>, port: u32, tags: Tags, wire: Wire) -> Verdict {
+pub(super) fn deliver_skb(skb: &Skb<'_>, owner: FdbEntry, tags: Tags, wire: Wire) -> Verdict {
+    let port = owner.port;
     if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
-        return counters::drop(port, DropReason::PolicedToPod);
+        return counters::drop(skb, port, DropReason::PolicedToPod);
     }
     if !vlan::strip(skb, tags) {
-        return counters::drop(port, DropReason::DeliveryFailed);
+        return counters::drop(skb, port, DropReason::DeliveryFailed);
     }
     counters::to_pod(port, wire);
+    seen::to_owner(skb, owner);
     Verdict::ToPort(port)
 }
 

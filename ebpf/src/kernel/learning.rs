@@ -6,6 +6,7 @@ use plexus_abi::{DropReason, FdbKey, NO_DEVICE, OUTSIDE, PortConfig, Verdict, po
 use super::{
     counters, fdb, flood, from_pod, from_uplink,
     policer::Moment,
+    seen,
     skb::Skb,
     stations::{self, UNKNOWN},
 };
@@ -20,11 +21,11 @@ use crate::pure::{
 pub fn from_pod(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let id = port_id(skb.ifindex());
-    let Some(port) = fdb::port(id) else { return counters::drop(id, DropReason::NotConfigured) };
+    let Some(port) = fdb::port(id) else { return counters::drop(&skb, id, DropReason::NotConfigured) };
     let mut moment = Moment::default();
     match from_pod::accept(&skb, id, port, &mut moment) {
         Ok((ethernet, wire)) => forward(&skb, id, port, &ethernet, wire, &mut moment),
-        Err(reason) => counters::drop(id, reason),
+        Err(reason) => counters::drop(&skb, id, reason),
     }
 }
 
@@ -38,7 +39,7 @@ fn forward(
     moment: &mut Moment,
 ) -> Verdict {
     let Some(network) = fdb::network(port.network) else {
-        return counters::drop(id, DropReason::NotConfigured);
+        return counters::drop(skb, id, DropReason::NotConfigured);
     };
     // SAFETY: a helper without arguments.
     let now_ns = unsafe { bpf_ktime_get_ns() };
@@ -49,9 +50,12 @@ fn forward(
     let key = FdbKey { network: port.network, vlan: port.vlan, mac: ethernet.destination };
     match stations::locate(&key, network.ageing_s, now_ns) {
         UNKNOWN => from_pod::to_all(skb, id, port, wire),
-        OUTSIDE if network.uplink_ifindex != NO_DEVICE => from_pod::out(skb, id, port, network),
-        OUTSIDE => counters::drop(id, DropReason::UnknownDestination),
-        member => from_pod::to_member(id, member, wire, moment),
+        OUTSIDE if network.uplink_ifindex != NO_DEVICE => {
+            seen::from_pod(skb, id, port);
+            from_pod::out(skb, id, port, network)
+        }
+        OUTSIDE => counters::drop(skb, id, DropReason::UnknownDestination),
+        member => from_pod::to_member(skb, id, port, fdb::as_owner(member), wire, moment),
     }
 }
 
@@ -80,7 +84,7 @@ pub(super) fn from_uplink(
         UNKNOWN if skb.is_for_host() => Verdict::Pass,
         UNKNOWN => from_uplink::flood_skb(skb, network, tags, flood::NOBODY, wire),
         OUTSIDE => Verdict::Pass,
-        port => from_uplink::deliver_skb(skb, port, tags, wire),
+        port => from_uplink::deliver_skb(skb, fdb::as_owner(port), tags, wire),
     }
 }
 

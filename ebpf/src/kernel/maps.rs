@@ -3,11 +3,12 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, ProgramArray},
+    maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use plexus_abi::{
-    Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, MAX_STATIONS, Members, MembersKey, NetworkConfig,
-    PROGRAM_SLOTS, PolicerConfig, PolicerState, PortConfig, Station, UplinkEntry, UplinkKey,
+    CAPTURES_MAX, Capture, Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, MAX_STATIONS, Members, MembersKey,
+    NetworkConfig, PROGRAM_SLOTS, PolicerConfig, PolicerState, PortConfig, SEEN_RING_BYTES, SampleBudget,
+    Station, UplinkEntry, UplinkKey, Watch,
 };
 
 const MAX_NETWORKS: u32 = 4096;
@@ -60,6 +61,22 @@ pub(crate) static MEMBERS: HashMap<MembersKey, Members> =
 /// What the gates on the ports' devices lead to; it belongs to no generation.
 #[map]
 pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(PROGRAM_SLOTS, 0);
+
+/// Who looks at single frames, in slot 0. Read where a frame is dropped or a port is captured, nowhere else.
+#[map]
+pub(crate) static WATCH: Array<Watch> = Array::with_max_entries(1, 0);
+
+/// What each CPU may still sample, in slot 0.
+#[map]
+pub(crate) static SAMPLE_BUDGETS: PerCpuArray<SampleBudget> = PerCpuArray::with_max_entries(1, 0);
+
+/// Captures by port id.
+#[map]
+pub(crate) static CAPTURES: PerCpuHashMap<u32, Capture> = PerCpuHashMap::with_max_entries(CAPTURES_MAX, 0);
+
+/// Frames that somebody looks at, each behind its `SeenHeader`.
+#[map]
+pub(crate) static SEEN: RingBuf = RingBuf::with_byte_size(SEEN_RING_BYTES, 0);
 
 /// The VLAN of an edge machine in the lower half of slot 0, its service VLAN in the upper.
 #[map]

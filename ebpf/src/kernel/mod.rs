@@ -10,6 +10,7 @@ pub mod gate;
 pub mod learning;
 pub mod maps;
 pub mod policer;
+pub mod seen;
 pub mod skb;
 pub mod stations;
 pub mod tap;

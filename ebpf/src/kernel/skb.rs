@@ -28,6 +28,14 @@ impl<'a> Skb<'a> {
         Self(unsafe { &*ctx.skb.skb })
     }
 
+    /// # Safety
+    /// `skb` is the context of the running program.
+    #[inline(always)]
+    pub(crate) unsafe fn of(skb: *mut __sk_buff) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { &*skb })
+    }
+
     /// The device whose hook runs.
     #[inline(always)]
     pub(crate) fn ifindex(&self) -> u32 {

@@ -25,7 +25,7 @@ pub(crate) fn locate(key: &FdbKey, ageing_s: u32, now_ns: u64) -> u32 {
         Some(OUTSIDE) => OUTSIDE,
         // The port's id may have been given to another network meanwhile.
         Some(port) if is_member(port, key) => port,
-        _ => fdb::owner(key.network, key.vlan, key.mac).unwrap_or(UNKNOWN),
+        _ => fdb::owner(key.network, key.vlan, key.mac).map_or(UNKNOWN, |owner| owner.port),
     }
 }
 

@@ -6,6 +6,7 @@ use plexus_abi::{Direction, DropReason, PORT_GUARD_IP, PORT_GUARD_MAC, PortConfi
 use super::{
     counters, fdb,
     policer::{self, Moment},
+    seen,
     skb::Skb,
 };
 use crate::pure::{ethernet::Ethernet, guard, wire::Wire};
@@ -16,23 +17,26 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let Some((port, config, wire)) = weigh(&skb) else { return Verdict::Pass };
     if let Err(reason) = inspect(&skb, config) {
-        return counters::drop(port, reason);
+        return counters::drop(&skb, port, reason);
     }
     if !policer::admit(port, Direction::FromPod, wire.bytes, &mut Moment::default()) {
-        return counters::drop(port, DropReason::PolicedFromPod);
+        return counters::drop(&skb, port, DropReason::PolicedFromPod);
     }
     counters::from_pod(port, wire);
+    seen::from_pod(&skb, port, config);
     Verdict::Pass
 }
 
 /// A frame that the pod gets.
 #[inline(always)]
 pub fn to_pod(ctx: &TcContext) -> Verdict {
-    let Some((port, _, wire)) = weigh(&Skb::new(ctx)) else { return Verdict::Pass };
+    let skb = Skb::new(ctx);
+    let Some((port, config, wire)) = weigh(&skb) else { return Verdict::Pass };
     if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
-        return counters::drop(port, DropReason::PolicedToPod);
+        return counters::drop(&skb, port, DropReason::PolicedToPod);
     }
     counters::to_pod(port, wire);
+    seen::to_pod(&skb, port, config);
     Verdict::Pass
 }
 

@@ -127,6 +127,83 @@ mod tests {
         assert_eq!(accept([0; 13].as_slice(), &port()), Err(DropReason::Malformed));
     }
 
+    /// Frames that reach the far corners of the parsers: chains of extension headers, fragments, options, own and
+    /// foreign addresses, cut off anywhere.
+    fn hard() -> impl Strategy<Value = Vec<u8>> {
+        let own = Address::link_local(MAC).to_ip();
+        let std::net::IpAddr::V6(own) = own else { unreachable!("a link-local address is IPv6") };
+        let source = prop_oneof![3 => Just(own.octets()), 1 => Just([0; 16]), 1 => any::<[u8; 16]>()];
+        let extension =
+            (prop_oneof![Just(0_u8), Just(43), Just(44), Just(51), Just(60)], 0_u8..3, any::<[u8; 2]>());
+        let extensions = proptest::collection::vec(extension, 0..8);
+        let option = (
+            prop_oneof![Just(1_u8), Just(2), Just(5)],
+            0_u8..3,
+            prop_oneof![4 => Just(MAC), 1 => any::<[u8; 6]>()],
+        );
+        let options = proptest::collection::vec(option, 0..7);
+        let rest =
+            (prop_oneof![4 => Just(58_u8), 1 => any::<u8>()], 130_u8..145, source.clone(), 0_usize..400);
+        (source, extensions, options, rest).prop_map(
+            |(source, extensions, options, (last, kind, target, length))| {
+                let mut frame = [[2, 0, 0, 0, 0, 2], MAC].concat();
+                frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0]);
+                let kinds: Vec<u8> = extensions.iter().map(|extension| extension.0).chain([last]).collect();
+                frame.extend([kinds[0], 255]);
+                frame.extend(source);
+                frame.extend([0xff; 16]);
+                for ((kind, units, bytes), next) in extensions.iter().zip(&kinds[1..]) {
+                    let length = if *kind == 51 {
+                        (usize::from(*units) + 2) * 4
+                    } else {
+                        (usize::from(*units) + 1) * 8
+                    };
+                    let length = if *kind == 44 { 8 } else { length };
+                    // Most fragments are first ones, so that what follows is looked at.
+                    let offset = if bytes[0] < 200 { [0, 1] } else { *bytes };
+                    let mut header = vec![*next, *units, offset[0], offset[1]];
+                    header.resize(length, 0);
+                    frame.extend(header);
+                }
+                frame.extend([kind, 0, 0, 0, 0, 0, 0, 0]);
+                frame.extend(target);
+                for (option, units, mac) in options {
+                    frame.extend([option, units]);
+                    frame.extend(mac);
+                }
+                frame.truncate(if length < 40 { length * 8 } else { frame.len() });
+                frame
+            },
+        )
+    }
+
+    fn guarded(flags: u32) -> PortConfig {
+        PortConfig { flags: flags & (PORT_GUARD_MAC | PORT_GUARD_IP), ..port() }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn an_independent_parser_comes_to_the_same_verdicts(frame in prop_oneof![plausible(), hard()], flags: u32) {
+            let port = guarded(flags);
+            prop_assert_eq!(accept(frame.as_slice(), &port).map(drop), super::super::oracle::verdict(&frame, &port));
+        }
+
+        #[test]
+        fn an_independent_parser_comes_to_the_same_verdicts_of_spoilt_frames(
+            mut frame in prop_oneof![plausible(), hard()], flags: u32, spoilt in proptest::collection::vec(any::<(u8, u8)>(), 0..4),
+        ) {
+            for (offset, byte) in spoilt {
+                if let Some(slot) = frame.get_mut(usize::from(offset)) {
+                    *slot = byte;
+                }
+            }
+            let port = guarded(flags);
+            prop_assert_eq!(accept(frame.as_slice(), &port).map(drop), super::super::oracle::verdict(&frame, &port));
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {

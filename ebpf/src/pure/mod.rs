@@ -8,4 +8,6 @@ pub mod gcra;
 pub mod guard;
 pub mod ip;
 pub mod nd;
+#[cfg(test)]
+mod oracle;
 pub mod wire;

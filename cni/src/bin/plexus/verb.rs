@@ -120,6 +120,10 @@ fn converse(call: &ShimCall, fds: &[OwnedFd], connect_ms: u64, deadline: Deadlin
                 let outcome = sysctl::work(&request, fds.first().map(AsFd::as_fd));
                 agent.send_outcome(&outcome).map_err(trouble)?;
             }
+            Reply::Item(_) | Reply::Frame(_) => {
+                let what = "plexusd answered a runtime's call as if it were plexusctl's";
+                return Err(Trouble::Failed(CniError::new(Code::Internal, what)));
+            }
         }
     }
     Err(Trouble::Failed(CniError::new(

@@ -13,7 +13,7 @@ struct Loan {
     since: Series,
 }
 
-const LOANS: [Loan; 13] = [
+const LOANS: [Loan; 15] = [
     // A kernel without VLAN filtering on bridges skips it.
     Loan { program: "netns_bridge", tests: &["a_vlan_keeps_pods_apart"], since: Series::V6_1 },
     // Traffic and nftables rules of a bridge.
@@ -78,6 +78,17 @@ const LOANS: [Loan; 13] = [
         program: "bpf_tap",
         tests: &["a_pod_tap_counts", "a_policer_holds_back", "a_guarded_tap_drops_what"],
         since: Series::V6_1,
+    },
+    // What verifiers think of frames that are copied into a ring, and kernels of rings.
+    Loan {
+        program: "bpf_seen",
+        tests: &["every_reason_of_the_guard", "a_flood_of_drops", "a_port_is_captured_once"],
+        since: Series::V6_1,
+    },
+    Loan {
+        program: "bpf_seen",
+        tests: &["policed_frames_are_sampled", "a_capture_has_what"],
+        since: Series::V6_12,
     },
     // Programs are replaced under traffic; where uplinks have no tcx, `bpf_uplink_gate` shows it.
     Loan {
