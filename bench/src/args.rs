@@ -1,9 +1,10 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Show Plexus end to end, and measure it. Everything happens in throw-away network namespaces; needs root.
 #[derive(Debug, Parser)]
@@ -32,6 +33,8 @@ pub(crate) enum Verb {
     Ipam(IpamOptions),
     /// A scenario of your own: topology, generator, frame sizes, flows, rate, duration, or a search for the throughput
     Run(RunOptions),
+    /// A scenario between two pods or machines: a receiver waits in one, a sender measures in the other
+    Pair(PairOptions),
     /// Copy reports of forward and police to a directory of the checkout, draw them, and write the README's tables anew
     Publish(PublishOptions),
 }
@@ -179,6 +182,44 @@ pub(crate) struct RunOptions {
     /// Two devices of this machine instead of the scenario's topology; both are used as they are
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
     pub(crate) nic: Vec<String>,
+}
+
+/// Which side of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Runs the scenario and reports
+    Sender,
+    /// Counts what comes
+    Receiver,
+}
+
+/// Options of `pair`.
+#[derive(Debug, Args)]
+pub(crate) struct PairOptions {
+    /// Which side this is
+    #[arg(long, value_enum)]
+    pub(crate) role: Role,
+    /// The interface that is measured; both sides need an IPv4 address of one subnet on theirs
+    #[arg(long, value_name = "IFNAME")]
+    pub(crate) interface: String,
+    /// Receiver: where senders find it, on any network; whoever reaches this may start a count
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:9477")]
+    pub(crate) listen: SocketAddr,
+    /// Sender: where the receiver listens
+    #[arg(long, value_name = "ADDRESS:PORT", required_if_eq("role", "sender"))]
+    pub(crate) connect: Option<SocketAddr>,
+    /// Sender: the scenario; its topology is `pair`
+    #[arg(value_name = "FILE", required_if_eq("role", "sender"))]
+    pub(crate) scenario: Option<PathBuf>,
+    /// A receiver ends when no sender has come for so long, a sender when it has found no receiver
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) idle_s: u64,
+    /// Sender: write the outcome as JSON to FILE; `-` prints it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Sender: write the figures as one self-contained page to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Options of `publish`.

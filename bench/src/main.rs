@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Police(options) => police::verb(options, &mut screen),
         Verb::Ipam(options) => ipam::verb(options, &mut screen),
         Verb::Run(options) => scenario::verb(options, &mut screen),
+        Verb::Pair(options) => scenario::pair::verb(options, &mut screen),
         Verb::Publish(options) => readme::verb(options, &screen),
     };
     outcome.unwrap_or_else(|error| {

@@ -16,7 +16,9 @@ pub(crate) fn publish(
     screen: &Screen,
 ) -> Result<()> {
     summary::show(report, screen);
-    if let Some(path) = json {
+    if json == Some(Path::new("-")) {
+        println!("{}", serde_json::to_string(report).context("cannot print the report")?);
+    } else if let Some(path) = json {
         write(path, report).context("the figures above are not saved")?;
         screen.note(&format!("report: {}", path.display()));
     }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails the test")]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use plexus_agent::lab::Host;
 use plexus_agent::lab::link::ip;
@@ -56,6 +56,56 @@ fn live_frames_are_counted_and_probed_on_a_bridge() {
     );
     assert!(median(&report, "received.128.forward") > 0.0);
     assert!(median(&report, "latency.128.forward") > 0.0);
+}
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn sender_and_receiver_of_a_pair_find_each_other_and_measure() {
+    if !require_root_or_skip("scenario") {
+        return;
+    }
+    let host = Host::enter().unwrap();
+    let (near, far) = (host.netns_named("near").unwrap(), host.netns_named("far").unwrap());
+    let [here, there] = [&near, &far].map(|netns| netns.path().display().to_string());
+    ip(&["link", "add", "net1", "netns", &here, "type", "veth", "peer", "name", "net1", "netns", &there])
+        .unwrap();
+    for (netns, address) in [(&near, "10.18.0.1/24"), (&far, "10.18.0.2/24")] {
+        netns.ip(&["addr", "add", address, "dev", "net1"]).unwrap();
+        netns.ip(&["link", "set", "net1", "up"]).unwrap();
+    }
+    let pair = |role: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plexus-bench"));
+        command.args(["pair", "--interface", "net1", "--idle-s", "30", "--role", role]);
+        command
+    };
+    let receiver = far.within(|| pair("receiver").args(["--listen", "10.18.0.2:9477"]).spawn()).unwrap();
+    let _receiver = Running(receiver.unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pair.yaml");
+    let text = "{name: pair, topology: pair, generator: af-packet, frame_bytes: [64, 512], rate: {pps: 5000}, duration_s: 0.3}";
+    std::fs::write(&file, text).unwrap();
+    let output = near
+        .within(|| pair("sender").args(["--connect", "10.18.0.2:9477", "--report", "-"]).arg(&file).output())
+        .unwrap()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let report = printed.lines().find(|line| line.starts_with('{')).expect("the report is printed");
+    let report: Value = serde_json::from_str(report).unwrap();
+    for arm in ["received.64.forward", "received.512.forward", "round_trip.64.forward"] {
+        assert!(median(&report, arm) > 0.0, "{arm}");
+    }
+    assert_eq!(report["bench"], "pair");
 }
 
 #[test]

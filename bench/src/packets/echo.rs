@@ -1,7 +1,8 @@
 //! Request and response: one byte there, one byte back, one at a time.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -81,32 +82,43 @@ pub(crate) fn udp(client: &End, server: &End, port: u16, duration: Duration) -> 
         let address = end.at(port);
         let socket = end.netns.within(|| UdpSocket::bind(address))?;
         let socket = socket.with_context(|| format!("cannot bind {address}"))?;
-        socket.set_read_timeout(Some(LOST))?;
         Ok(socket)
     };
     let (asking, answering) = (open(client, 0)?, open(server, port)?);
     let end = Instant::now() + duration;
+    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut bytes = [0; 64];
-            while Instant::now() < end + LOST {
-                if let Ok((length, from)) = answering.recv_from(&mut bytes) {
-                    // What cannot be sent back is lost, and the other side counts it.
-                    answering.send_to(&bytes[..length], from).ok();
-                }
-            }
-        });
-        ask_datagrams(&asking, server, port, end)
+        scope.spawn(|| answer_datagrams(&answering, &is_over));
+        let seen = ask_datagrams(&asking, server.at(port), end);
+        is_over.store(true, Ordering::Release);
+        seen
     })
 }
 
-fn ask_datagrams(socket: &UdpSocket, server: &End, port: u16, end: Instant) -> Result<RoundTrips> {
+/// Sends every datagram back until `is_over`.
+pub(crate) fn answer_datagrams(socket: &UdpSocket, is_over: &AtomicBool) {
+    let mut bytes = [0; 64];
+    // Without a limit it would wait for a datagram that never comes.
+    if socket.set_read_timeout(Some(LOST)).is_err() {
+        return;
+    }
+    while !is_over.load(Ordering::Acquire) {
+        if let Ok((length, from)) = socket.recv_from(&mut bytes) {
+            // What cannot be sent back is lost, and the other side counts it.
+            socket.send_to(&bytes[..length], from).ok();
+        }
+    }
+}
+
+/// Sends a numbered datagram every 2 ms until `end`, one at a time.
+pub(crate) fn ask_datagrams(socket: &UdpSocket, to: SocketAddr, end: Instant) -> Result<RoundTrips> {
+    socket.set_read_timeout(Some(LOST)).context("cannot limit the wait for a datagram")?;
     let mut seen = RoundTrips::new()?;
     let mut number = 0_u64;
     while Instant::now() < end {
         number += 1;
         let sent = Instant::now();
-        socket.send_to(&number.to_be_bytes(), server.at(port)).context("cannot send a datagram")?;
+        socket.send_to(&number.to_be_bytes(), to).context("cannot send a datagram")?;
         match wait_for(socket, number) {
             Ok(()) => seen.record(sent.elapsed())?,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {

@@ -264,4 +264,13 @@ mod tests {
         }
         assert!(seen >= 5);
     }
+
+    #[test]
+    fn the_scenario_of_the_manifests_is_one_of_a_pair() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/bench/two-pods.yaml");
+        let text = std::fs::read_to_string(file).unwrap();
+        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let scenario = objects.iter().find_map(|object| object["data"]["scenario.yaml"].as_str()).unwrap();
+        assert_eq!(Scenario::parse(scenario).unwrap().topology, Topology::Pair);
+    }
 }

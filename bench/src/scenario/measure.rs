@@ -9,14 +9,40 @@ use serde_json::json;
 
 use super::file::{Scenario, without_fcs};
 use super::search::{Search, SearchPlan};
-use super::topology::Stage;
 use super::transmit::Load;
-use super::trial::{self, Lane, Outcome, joined};
+use super::trial::Outcome;
 use crate::report::{BenchReport, Figures};
 use crate::screen::Screen;
 
 /// Preamble, start of frame and the gap between frames, which take time on a wire.
 const PREAMBLE_AND_GAP_BYTES: usize = 20;
+
+/// What trials run over.
+pub(super) struct Lanes<'a> {
+    pub(super) names: Vec<&'static str>,
+    /// What the times of a trial are called.
+    pub(super) latency: &'static str,
+    /// Bits per second of the sending device, as it says itself.
+    pub(super) link_bps: Option<f64>,
+    /// Runs a trial with frames of so many bytes (without FCS), on all lanes at the same time.
+    pub(super) run: &'a dyn Fn(usize, Load) -> Result<Vec<Outcome>>,
+}
+
+/// Everything that a scenario asks for.
+pub(super) fn scenario(
+    scenario: &Scenario,
+    lanes: &Lanes<'_>,
+    screen: &Screen,
+    report: &mut BenchReport,
+) -> Result<()> {
+    if let Some(bps) = lanes.link_bps {
+        report.conditions.insert("link_bps_as_the_device_says", json!(bps));
+    }
+    match &scenario.search {
+        Some(plan) => throughput(scenario, plan, lanes, screen, report),
+        None => rates(scenario, lanes, screen, report),
+    }
+}
 
 /// Samples of one lane and frame size.
 struct Samples {
@@ -49,31 +75,26 @@ impl Samples {
     }
 
     /// Arms `QUANTITY.BYTES.LANE`.
-    fn figures(&self, bytes: usize, lane: &str) -> BTreeMap<String, Figures> {
+    fn figures(&self, bytes: usize, lane: &str, latency: &str) -> BTreeMap<String, Figures> {
         let key = |quantity: &str| format!("{quantity}.{bytes}.{lane}");
         let mut figures = BTreeMap::new();
         for ((quantity, unit), samples) in &self.rounds {
             figures.extend(Figures::of_rounds(samples, unit).map(|it| (key(quantity), it)));
         }
         if !self.latency.is_empty() {
-            figures.insert(key("latency"), Figures::of_events(&self.latency, "us", 1e3));
+            figures.insert(key(latency), Figures::of_events(&self.latency, "us", 1e3));
         }
         figures
     }
 }
 
 /// Every frame size at the scenario's rate, lanes at the same time, again and again.
-pub(super) fn rates(
-    scenario: &Scenario,
-    stage: &Stage,
-    screen: &Screen,
-    report: &mut BenchReport,
-) -> Result<()> {
+fn rates(scenario: &Scenario, lanes: &Lanes<'_>, screen: &Screen, report: &mut BenchReport) -> Result<()> {
     let steps = scenario.frame_bytes.len() * scenario.repetitions as usize;
     let progress = screen.progress("trials", steps as u64);
     let mut trial = 0_u16;
     for bytes in &scenario.frame_bytes {
-        let mut samples = stage.lanes.iter().map(|_| Samples::new()).collect::<Result<Vec<_>>>()?;
+        let mut samples = lanes.names.iter().map(|_| Samples::new()).collect::<Result<Vec<_>>>()?;
         for _ in 0..scenario.repetitions {
             trial = trial.wrapping_add(1);
             let load = Load {
@@ -82,45 +103,38 @@ pub(super) fn rates(
                 pps: scenario.pps(*bytes),
                 duration: scenario.duration(),
             };
-            let outcomes = at_once(&stage.lanes, scenario, *bytes, load)?;
+            let outcomes = (lanes.run)(without_fcs(*bytes), load)?;
             for (samples, outcome) in samples.iter_mut().zip(&outcomes) {
                 samples.add(outcome)?;
             }
             progress.inc(1);
         }
-        for (lane, samples) in stage.lanes.iter().zip(&samples) {
-            report.arms.extend(samples.figures(*bytes, lane.name));
+        for (lane, samples) in lanes.names.iter().zip(&samples) {
+            report.arms.extend(samples.figures(*bytes, lane, lanes.latency));
         }
     }
     progress.finish_and_clear();
     Ok(())
 }
 
-fn at_once(lanes: &[Lane], scenario: &Scenario, bytes: usize, load: Load) -> Result<Vec<Outcome>> {
-    std::thread::scope(|scope| {
-        let run = |lane| scope.spawn(move || trial::run(lane, scenario.generator, without_fcs(bytes), load));
-        lanes.iter().map(run).collect::<Vec<_>>().into_iter().map(joined).collect()
-    })
-}
-
 /// The highest rate without loss of each frame size, and the latency at it.
-pub(super) fn throughput(
+fn throughput(
     scenario: &Scenario,
     plan: &SearchPlan,
-    stage: &Stage,
+    lanes: &Lanes<'_>,
     screen: &Screen,
     report: &mut BenchReport,
 ) -> Result<()> {
     let progress =
         screen.progress("search for the highest rate without loss", scenario.frame_bytes.len() as u64);
-    let lane = stage.lanes.first().context("a search needs a lane")?;
+    let lane = *lanes.names.first().context("a search needs a lane")?;
     let duration = Duration::from_secs_f64(plan.trial_s);
     let (mut trials, mut by_generator, mut nothing_passed) = (0_u16, Vec::new(), Vec::new());
     for bytes in &scenario.frame_bytes {
         let mut run = |pps| {
             trials = trials.wrapping_add(1);
             let load = Load { trial: trials, flows: scenario.flows, pps: Some(pps), duration };
-            trial::run(lane, scenario.generator, without_fcs(*bytes), load)
+            (lanes.run)(without_fcs(*bytes), load)?.pop().context("a trial without an outcome")
         };
         let mut search = Search::new(*plan);
         while let Some(pps) = search.next() {
@@ -128,7 +142,7 @@ pub(super) fn throughput(
             search.tell(pps, outcome.offered_pps(), outcome.loss_percent());
         }
         let found = search.found();
-        let key = |quantity: &str| format!("{quantity}.{bytes}.{}", lane.name);
+        let key = |quantity: &str| format!("{quantity}.{bytes}.{lane}");
         let pps = found.pps.unwrap_or_default();
         let mut record = |quantity: &str, value: f64, unit| {
             report.arms.extend(Figures::of_rounds(&[value], unit).map(|it| (key(quantity), it)));
@@ -136,7 +150,7 @@ pub(super) fn throughput(
         record("throughput", pps, "packets/s");
         record("throughput_bits", pps * bits(*bytes) / 1e6, "Mbit/s");
         record("search_trials", f64::from(found.trials), "trials");
-        if let Some(line) = stage.link_bps.map(|bps| line_rate_pps(bps, *bytes)) {
+        if let Some(line) = lanes.link_bps.map(|bps| line_rate_pps(bps, *bytes)) {
             record("line_rate", line, "packets/s");
             record("of_line_rate", 100.0 * pps / line, "%");
         }
@@ -146,7 +160,7 @@ pub(super) fn throughput(
         if found.pps.is_some() {
             let mut samples = Samples::new()?;
             samples.add(&run(pps)?)?;
-            let figures = samples.figures(*bytes, lane.name).into_iter();
+            let figures = samples.figures(*bytes, lane, lanes.latency).into_iter();
             report.arms.extend(figures.map(|(name, figures)| (format!("at_throughput_{name}"), figures)));
         } else {
             nothing_passed.push(*bytes);

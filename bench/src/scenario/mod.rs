@@ -7,6 +7,7 @@
 
 mod file;
 mod measure;
+pub(crate) mod pair;
 mod receive;
 mod search;
 mod stamp;
@@ -15,6 +16,7 @@ mod transmit;
 mod trial;
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -25,6 +27,7 @@ use crate::publish::publish;
 use crate::report::BenchReport;
 use crate::screen::Screen;
 use file::{GeneratorKind, RFC2544_BYTES, Scenario, Topology};
+use measure::Lanes;
 use search::SearchPlan;
 use topology::Stage;
 
@@ -34,24 +37,29 @@ const SEARCH: SearchPlan =
 
 /// Measures, shows the figures and writes the report.
 pub(crate) fn verb(options: &RunOptions, screen: &mut Screen) -> Result<ExitCode> {
-    let scenario = read(options)?;
+    let scenario = asked_for(options)?;
     let mut report = BenchReport::begin("run");
     screen.heading(&scenario.name);
     let stage = Stage::build(&scenario.topology, scenario.direction, options.common.bin_dir.as_deref())?;
-    conditions(&scenario, &stage, &mut report);
-    match &scenario.search {
-        Some(plan) => measure::throughput(&scenario, plan, &stage, screen, &mut report)?,
-        None => measure::rates(&scenario, &stage, screen, &mut report)?,
-    }
+    conditions(&scenario, &mut report);
+    let run = |bytes, load| trial::at_once(&stage.lanes, scenario.generator, bytes, load);
+    let names = stage.lanes.iter().map(|lane| lane.name).collect();
+    let lanes = Lanes { names, latency: "latency", link_bps: stage.link_bps, run: &run };
+    measure::scenario(&scenario, &lanes, screen, &mut report)?;
     publish(&report, options.common.report.as_deref(), options.html.as_deref(), screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// A scenario file.
+fn read(path: &Path) -> Result<Scenario> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Scenario::parse(&text).with_context(|| path.display().to_string())
+}
+
 /// The file, as the command line changes it.
-fn read(options: &RunOptions) -> Result<Scenario> {
+fn asked_for(options: &RunOptions) -> Result<Scenario> {
     let path = options.scenario.display();
-    let text = fs::read_to_string(&options.scenario).with_context(|| format!("cannot read {path}"))?;
-    let mut scenario = Scenario::parse(&text).with_context(|| path.to_string())?;
+    let mut scenario = read(&options.scenario)?;
     if let [from, to] = options.nic.as_slice() {
         scenario.topology = Topology::Nics { from: from.clone(), to: to.clone() };
     }
@@ -64,7 +72,7 @@ fn read(options: &RunOptions) -> Result<Scenario> {
     Ok(scenario)
 }
 
-fn conditions(scenario: &Scenario, stage: &Stage, report: &mut BenchReport) {
+fn conditions(scenario: &Scenario, report: &mut BenchReport) {
     let (generator, latency) = match scenario.generator {
         GeneratorKind::AfPacket => (
             "AF_PACKET past the queueing discipline, up to 32 frames in one call",
@@ -83,7 +91,4 @@ fn conditions(scenario: &Scenario, stage: &Stage, report: &mut BenchReport) {
         ("threads", json!("sender on the first CPU, receiver on the second")),
         ("frame_bytes", json!("with FCS")),
     ]);
-    if let Some(bps) = stage.link_bps {
-        report.conditions.insert("link_bps_as_the_device_says", json!(bps));
-    }
 }

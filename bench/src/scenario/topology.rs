@@ -125,7 +125,7 @@ pub(crate) fn device(name: &str, without_address: [u8; 4]) -> Result<End> {
 }
 
 /// What a device says of its speed; nothing if it does not know.
-fn speed_bps(device: &str) -> Option<f64> {
+pub(crate) fn speed_bps(device: &str) -> Option<f64> {
     let text = fs::read_to_string(format!("/sys/class/net/{device}/speed")).ok()?;
     text.trim().parse::<f64>().ok().filter(|megabit| *megabit > 0.0).map(|megabit| megabit * 1e6)
 }

@@ -25,7 +25,7 @@ const PORTION: Duration = Duration::from_millis(10);
 /// What is still on its way when the generator stops has arrived after this.
 const SETTLE: Duration = Duration::from_millis(50);
 /// A receiver gives up so long after its trial should have ended.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// A way from a sender to a receiver.
 #[derive(Debug, Clone)]
@@ -175,6 +175,19 @@ fn make(generator: &Generator, load: &Load) -> Result<Sent> {
         }
     };
     Ok(Sent { packets, elapsed: started.elapsed(), cpu: cpu::of_thread()?.saturating_sub(busy) })
+}
+
+/// The same on several lanes at the same time.
+pub(crate) fn at_once(
+    lanes: &[Lane],
+    generator: GeneratorKind,
+    bytes: usize,
+    load: Load,
+) -> Result<Vec<Outcome>> {
+    thread::scope(|scope| {
+        let run = |lane| scope.spawn(move || run(lane, generator, bytes, load));
+        lanes.iter().map(run).collect::<Vec<_>>().into_iter().map(joined).collect()
+    })
 }
 
 /// What a thread of a trial gave.

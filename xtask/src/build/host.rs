@@ -51,21 +51,21 @@ pub(crate) fn binaries(workspace: &Workspace, profile: Profile) -> Result<()> {
     Ok(())
 }
 
-/// Builds programs of the agent without any need of shared libraries and puts them into `directory`.
+/// Builds programs, given with their packages, without any need of shared libraries and puts them into `directory`.
 ///
 /// Only the last step differs from [`binaries`]: the flag reaches the linking of the program, and neither build scripts nor
 /// the libraries, which are shared with every other build.
 pub(crate) fn static_binaries(
     workspace: &Workspace,
     profile: Profile,
-    names: &[&str],
+    programs: &[(&str, &str)],
     directory: &Path,
 ) -> Result<()> {
-    for name in names {
+    for (package, name) in programs {
         let mut command = run::cargo();
         command
             .current_dir(workspace.root())
-            .args(["rustc", "--locked", "--package", "plexus-agent", "--bin", name, "--target-dir"])
+            .args(["rustc", "--locked", "--package", package, "--bin", name, "--target-dir"])
             .arg(workspace.target());
         let built = match profile {
             Profile::Release => {

@@ -17,8 +17,11 @@ use crate::paths::Workspace;
 use crate::toolchain::Toolchain;
 use crate::{run, setup};
 
-/// Programs of the archive: the shim, the agent and its tool.
-const PROGRAMS: [&str; 3] = ["plexus", "plexusd", "plexusctl"];
+/// Programs of the archive: the shim, the agent, its tool, and what measures packets between pods.
+const PROGRAMS: [&str; 4] = ["plexus", "plexusd", "plexusctl", "plexus-bench"];
+/// All but the shim, with their packages.
+const STATIC: [(&str, &str); 3] =
+    [("plexus-agent", "plexusd"), ("plexus-agent", "plexusctl"), ("plexus-bench", "plexus-bench")];
 
 /// Builds static programs and packs them with `deploy/`, licence and checksums.
 pub(crate) fn verb(workspace: &Workspace, options: &PackageOptions) -> Result<ExitCode> {
@@ -28,7 +31,7 @@ pub(crate) fn verb(workspace: &Workspace, options: &PackageOptions) -> Result<Ex
     let bin = workspace.target().join("plexus/static");
     host::shim(workspace, &toolchain, &bin)?;
     let profile = if options.dev { Profile::Dev } else { Profile::Release };
-    host::static_binaries(workspace, profile, &PROGRAMS[1..], &bin)?;
+    host::static_binaries(workspace, profile, &STATIC, &bin)?;
     for program in PROGRAMS {
         refuse_dynamic(&bin.join(program))?;
     }

@@ -3,6 +3,7 @@
 mod custom;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -53,6 +54,7 @@ pub fn check(object: &Value) -> Result<(), SchemaError> {
         ("apps/v1", "DaemonSet") => again::<DaemonSet>,
         ("apps/v1", "Deployment") => again::<Deployment>,
         ("apps/v1", "StatefulSet") => again::<StatefulSet>,
+        ("batch/v1", "Job") => again::<Job>,
         ("policy/v1", "PodDisruptionBudget") => again::<PodDisruptionBudget>,
         ("networking.k8s.io/v1", "NetworkPolicy") => again::<NetworkPolicy>,
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => again::<ClusterRole>,
