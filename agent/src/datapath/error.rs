@@ -95,6 +95,14 @@ pub enum DatapathError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A table of routes cannot be as it was asked for.
+    #[error("routes of table {table}: {reason}")]
+    Routes {
+        /// The table's number.
+        table: u32,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A device could not be asked or set.
     #[error("cannot {action} of ifindex {ifindex}: {source}")]
     Device {

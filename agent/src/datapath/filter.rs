@@ -24,6 +24,7 @@ const TC_H_CLSACT: u32 = 0xffff_fff1;
 const CLSACT_HANDLE: u32 = 0xffff_0000;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_BPF_CLASSID: u16 = 3;
 const TCA_BPF_FD: u16 = 6;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
@@ -32,8 +33,11 @@ const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
 const ETH_P_ALL: u16 = 3;
 const TC_HEADER_BYTES: usize = 20;
 
-/// The one filter of ours in a place: replacing it is atomic.
+/// The filter that leads to a port's own programs: replacing it is atomic.
 const HANDLE: u32 = 1;
+/// Added to a port's id, the handle of the filter that asks the port's routes: an interface has one for each of the pod's
+/// ports whose routes are asked there.
+const ROUTE_HANDLE: u32 = 0x1000_0000;
 
 /// A side of a device; the numbers are the filters' parents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +54,26 @@ pub(super) enum Side {
 pub(super) struct Place {
     side: Side,
     priority: u16,
+    handle: u32,
+    /// What the filter's program reads as its class.
+    class: Option<u16>,
 }
 
 impl Place {
     /// An uplink belongs to the host, where others may have filters of their own, usually of low numbers.
-    pub(super) const OF_UPLINK: Self = Self { side: Side::Ingress, priority: 7768 };
+    pub(super) const OF_UPLINK: Self =
+        Self { side: Side::Ingress, priority: 7768, handle: HANDLE, class: None };
 
     /// A port's device is ours: first in line.
     pub(super) const fn of_port(side: Side) -> Self {
-        Self { side, priority: 1 }
+        Self { side, priority: 1, handle: HANDLE, class: None }
+    }
+
+    /// Where a port's routes are asked, on an interface in its pod. Before a program that counts there: of filters of one
+    /// priority the kernel asks the one that came last first (`cls_bpf_change`, net/sched/cls_bpf.c), so that a packet
+    /// counts where it leaves.
+    pub(super) const fn of_route(port: u32, class: u16) -> Self {
+        Self { side: Side::Egress, priority: 1, handle: ROUTE_HANDLE + port, class: Some(class) }
     }
 }
 
@@ -92,11 +107,11 @@ impl Filters {
     pub(super) fn set(&self, ifindex: u32, place: Place, name: &str, program: RawFd) -> io::Result<()> {
         let mut text = name.as_bytes().to_vec();
         text.push(0);
-        let options: [(u16, &[u8]); 3] = [
-            (TCA_BPF_FD, &program.to_ne_bytes()),
-            (TCA_BPF_NAME, &text),
-            (TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes()),
-        ];
+        let (program, direct) = (program.to_ne_bytes(), TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
+        let class = place.class.map(|class| u32::from(class).to_ne_bytes());
+        let mut options: Vec<(u16, &[u8])> =
+            vec![(TCA_BPF_FD, &program), (TCA_BPF_NAME, &text), (TCA_BPF_FLAGS, &direct)];
+        options.extend(class.as_ref().map(|class| (TCA_BPF_CLASSID, &class[..])));
         let request = Request::new(RTM_NEWTFILTER, REQUEST | ACK | CREATE, &filter_header(ifindex, place))
             .attribute(TCA_KIND, b"bpf\0")
             .nested(TCA_OPTIONS, &options);
@@ -139,7 +154,7 @@ fn is_gone(error: &io::Error) -> bool {
 
 fn filter_header(ifindex: u32, place: Place) -> [u8; TC_HEADER_BYTES] {
     let info = u32::from(place.priority) << 16 | u32::from(ETH_P_ALL.to_be());
-    header(ifindex, HANDLE, place.side as u32, info)
+    header(ifindex, place.handle, place.side as u32, info)
 }
 
 /// `struct tcmsg`.

@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK};
+use plexus_abi::{
+    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
+};
 
 use super::filter::{Place, Side};
 
@@ -21,6 +23,8 @@ pub enum Hook {
     PodTapTx,
     /// To a macvlan pod: tc ingress of the device in the pod.
     PodTapRx,
+    /// From a pod whose routes the data plane has: tc egress of an interface in the pod.
+    Route,
     /// From outside: tc ingress of an uplink; a tcx link, or a gate where the kernel has no tcx.
     UplinkTc,
     /// From outside: XDP of an uplink.
@@ -43,8 +47,8 @@ impl Hook {
     pub(super) const UPLINK: [Self; 2] = [Self::UplinkTc, Self::UplinkXdp];
 
     /// One hook for each gate program.
-    pub(super) const GATES: [Self; 5] =
-        [Self::Port, Self::LearningPort, Self::PodTapTx, Self::PodTapRx, Self::UplinkTc];
+    pub(super) const GATES: [Self; 6] =
+        [Self::Port, Self::LearningPort, Self::PodTapTx, Self::PodTapRx, Self::Route, Self::UplinkTc];
 
     /// Name of the program that does the work.
     pub const fn program(self) -> &'static str {
@@ -53,6 +57,7 @@ impl Hook {
             Self::LearningPort => "port_learning",
             Self::HostTapTx | Self::PodTapTx => "tap_tx",
             Self::HostTapRx | Self::PodTapRx => "tap_rx",
+            Self::Route => "route",
             Self::UplinkTc => "uplink_tc",
             Self::UplinkXdp => "uplink_xdp",
         }
@@ -67,6 +72,7 @@ impl Hook {
             Self::HostTapRx => "host-tap-rx",
             Self::PodTapTx => "pod-tap-tx",
             Self::PodTapRx => "pod-tap-rx",
+            Self::Route => "route",
             Self::UplinkTc => "tc",
             Self::UplinkXdp => "xdp",
         }
@@ -81,6 +87,7 @@ impl Hook {
             Self::PodTapTx => ("tap_tx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_TX),
             Self::HostTapRx => ("tap_rx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_RX),
             Self::PodTapRx => ("tap_rx_gate", Place::of_port(Side::Ingress), PROGRAM_TAP_RX),
+            Self::Route => ("route_gate", Place::of_port(Side::Egress), PROGRAM_ROUTE),
             Self::UplinkTc => ("uplink_gate", Place::OF_UPLINK, PROGRAM_UPLINK),
             Self::UplinkXdp => return None,
         };

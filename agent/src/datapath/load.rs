@@ -13,6 +13,7 @@ use super::{
     hook::Hook,
     maps::{self, MAPS, Maps, PROGRAMS},
     pins::Pins,
+    route::Routes,
     sys,
 };
 
@@ -30,7 +31,7 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Loads the object on the pinned maps of this generation, and makes those that are missing.
-    pub(super) fn load(pins: &Pins, max_ports: u32) -> Result<(Self, Maps)> {
+    pub(super) fn load(pins: &Pins, max_ports: u32) -> Result<(Self, Maps, Routes)> {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoObject);
         }
@@ -47,6 +48,7 @@ impl Programs {
         loader.map_pin_path(PROGRAMS, pins.programs());
         let mut ebpf = loader.load(OBJECT)?;
         let maps = Maps::take(&mut ebpf, pins)?;
+        let routes = Routes::take(&mut ebpf, pins)?;
         let doors = maps::take(&mut ebpf, PROGRAMS)?;
         let door_fd = MapData::from_pin(pins.programs()).map_err(map_error(PROGRAMS, "open"))?;
         let mut programs = Self { ebpf, doors, door_fd };
@@ -59,7 +61,7 @@ impl Programs {
         let program = Hook::UplinkXdp.program();
         let result = programs.xdp(Hook::UplinkXdp)?.load();
         result.map_err(|source| DatapathError::Program { program, source: source.into() })?;
-        Ok((programs, maps))
+        Ok((programs, maps, routes))
     }
 
     fn load_classifier(&mut self, program: &'static str) -> Result<()> {

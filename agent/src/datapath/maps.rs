@@ -9,7 +9,7 @@ use aya::{
 };
 use plexus_abi::{
     Capture, Counters, FdbEntry, FdbKey, Members, MembersKey, NetworkConfig, PolicerConfig, PolicerState,
-    PortConfig, Station, UplinkEntry, UplinkKey,
+    PortConfig, RoutePort, Station, UplinkEntry, UplinkKey,
 };
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 use crate::fault;
 
 /// Every map of a generation and its entries per port; 0 where the object says how many.
-pub const MAPS: [(&str, u32); 15] = [
+pub const MAPS: [(&str, u32); 20] = [
     ("PORTS", 1),
     ("COUNTERS", 1),
     ("POLICERS", 2),
@@ -36,10 +36,20 @@ pub const MAPS: [(&str, u32); 15] = [
     ("SAMPLE_BUDGETS", 0),
     ("CAPTURES", 0),
     (SEEN, 0),
+    ("ROUTE_PORTS", 1),
+    ("ROUTE_TABLES", 0),
+    (ROUTES_V4, 0),
+    (ROUTES_V6, 0),
+    ("NEXT_HOPS", 0),
 ];
 
 /// The ring of frames that somebody looks at.
 pub const SEEN: &str = "SEEN";
+
+/// The map of the tries of IPv4 prefixes.
+pub(super) const ROUTES_V4: &str = "ROUTES_V4";
+/// The map of the tries of IPv6 prefixes.
+pub(super) const ROUTES_V6: &str = "ROUTES_V6";
 
 /// The map behind the gates, which belongs to no generation.
 pub const PROGRAMS: &str = "PROGRAMS";
@@ -58,6 +68,7 @@ pub(super) struct Maps {
     pub(super) uplinks: Index<UplinkKey, UplinkEntry>,
     pub(super) members: Index<MembersKey, Members>,
     pub(super) captures: PerCpuHashMap<MapData, u32, Capture>,
+    pub(super) route_ports: Table<RoutePort>,
 }
 
 impl Maps {
@@ -76,6 +87,7 @@ impl Maps {
             uplinks: Index::take(ebpf, "UPLINKS")?,
             members: Index::take(ebpf, "MEMBERS")?,
             captures: take(ebpf, "CAPTURES")?,
+            route_ports: Table::take(ebpf, "ROUTE_PORTS")?,
         })
     }
 }
@@ -93,7 +105,7 @@ pub(super) struct Table<V: Pod> {
 }
 
 impl<V: Pod> Table<V> {
-    fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Self> {
+    pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Self> {
         Ok(Self { name, map: take(ebpf, name)? })
     }
 

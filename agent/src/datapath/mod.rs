@@ -33,6 +33,7 @@ mod networks;
 mod pins;
 mod policer;
 mod ports;
+mod route;
 mod sight;
 mod spec;
 mod state;
@@ -49,23 +50,26 @@ use std::{
 };
 
 use plexus_abi::MAX_PORTS_LIMIT;
-pub use plexus_abi::port_ifindex;
+pub use plexus_abi::{MAX_ROUTE_DEVICES, port_ifindex};
 
 pub use self::{
     capture::CaptureTotals,
     counters::PortCounters,
     error::{DatapathError, Result},
     hook::Hook,
+    route::{RouteGate, RouteHop, RouteSpec},
     sight::{Limits, Seen, Sight},
     spec::{DatapathOptions, Forwarding, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice},
     state::{HookState, NetworkState, PortState},
 };
-use self::{filter::Filters, hook::LinkName, load::Programs, maps::Maps, pins::Pins};
+use self::{filter::Filters, hook::LinkName, load::Programs, maps::Maps, pins::Pins, route::Routes};
 
 /// The data plane of this node. All calls block for micro- to milliseconds and may come from any thread that is in
 /// the host's network namespace.
 pub struct Datapath {
     inner: Mutex<Inner>,
+    /// Apart from the rest: a large table takes a while to build, and no ADD waits for it.
+    routes: Mutex<Routes>,
 }
 
 /// What the lock guards: programs are attached and multi-map changes made by one caller at a time.
@@ -98,7 +102,7 @@ impl Datapath {
         }
         let pins = Pins::open(options)?;
         let filters = Filters::open().map_err(|source| DatapathError::Socket { source })?;
-        let (mut programs, maps) = Programs::load(&pins, max_ports)?;
+        let (mut programs, maps, routes) = Programs::load(&pins, max_ports)?;
         for name in pins.links()? {
             links::adopt(&mut programs, &pins, name)?;
         }
@@ -115,7 +119,7 @@ impl Datapath {
             pending: BTreeSet::new(),
             xdp_refusals: BTreeMap::new(),
         };
-        let datapath = Self { inner: Mutex::new(inner) };
+        let datapath = Self { inner: Mutex::new(inner), routes: Mutex::new(routes) };
         // Whoever looked through an agent that died looks no more.
         datapath.sight()?.close()?;
         datapath.lock().end_captures()?;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use plexus_abi::{
     Counters, Direction, FdbKey, MAX_MEMBERS, PORT_CAPTURED, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_PRESENT,
-    PortConfig, port_ifindex,
+    PortConfig, RoutePort, port_ifindex,
 };
 
 use super::{
@@ -189,6 +189,7 @@ impl Inner {
                 source,
             }));
             keep(self.maps.ports.set(id, PortConfig::ZERO));
+            keep(self.maps.route_ports.set(id, RoutePort::ZERO));
             keep(policer::clear(&mut self.maps, id, Direction::ToPod));
             keep(policer::clear(&mut self.maps, id, Direction::FromPod));
             keep(self.maps.counters.reset(id, Counters::ZERO));

@@ -15,11 +15,20 @@ use std::{
 };
 
 // Command numbers of include/uapi/linux/bpf.h.
+const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_LOOKUP_ELEM: i32 = 1;
+const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_MAP_DELETE_ELEM: i32 = 3;
 const BPF_OBJ_GET: i32 = 7;
 const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
+const BPF_MAP_UPDATE_BATCH: i32 = 26;
 const BPF_LINK_DETACH: i32 = 34;
+
+const BPF_MAP_TYPE_LPM_TRIE: u32 = 11;
+const BPF_F_NO_PREALLOC: u32 = 1;
+
+/// Entries of one call that fills a trie.
+const BATCH_MAX: usize = 4096;
 
 /// What the kernel says about a tcx or XDP link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +80,82 @@ struct Element {
     key: u64,
     value: u64,
     flags: u64,
+}
+
+/// Start of the attribute of `BPF_MAP_CREATE`.
+#[repr(C)]
+struct MapCreate {
+    kind: u32,
+    key_bytes: u32,
+    value_bytes: u32,
+    entries: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct Batch {
+    input: u64,
+    output: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// Makes a trie of prefixes with u32 values; keys are `key_bytes` long, the length of the prefix included.
+pub(super) fn create_trie(key_bytes: u32, entries: u32) -> io::Result<OwnedFd> {
+    let mut create = MapCreate {
+        kind: BPF_MAP_TYPE_LPM_TRIE,
+        key_bytes,
+        value_bytes: 4,
+        entries,
+        flags: BPF_F_NO_PREALLOC,
+    };
+    // SAFETY: the attribute holds no pointer.
+    let fd = unsafe { bpf(BPF_MAP_CREATE, &mut create) }?;
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Adds entries to a trie: a call for up to [`BATCH_MAX`] of them. Keys stand one behind the other.
+pub(super) fn fill_trie(
+    trie: BorrowedFd<'_>,
+    key_bytes: usize,
+    keys: &[u8],
+    values: &[u32],
+) -> io::Result<()> {
+    for (keys, values) in keys.chunks(key_bytes * BATCH_MAX).zip(values.chunks(BATCH_MAX)) {
+        if keys.len() != values.len() * key_bytes {
+            return Err(io::Error::other("keys and values differ in number"));
+        }
+        let mut batch = Batch {
+            input: 0,
+            output: 0,
+            keys: keys.as_ptr() as u64,
+            values: values.as_ptr() as u64,
+            count: u32::try_from(values.len()).map_err(io::Error::other)?,
+            map_fd: trie.as_raw_fd().cast_unsigned(),
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the kernel reads `count` keys and values, which the check above found to be there.
+        unsafe { bpf(BPF_MAP_UPDATE_BATCH, &mut batch) }?;
+    }
+    Ok(())
+}
+
+/// Sets an entry of a map with u32 keys and values; of a map of maps the value is a descriptor.
+pub(super) fn set_map_word(map: BorrowedFd<'_>, key: u32, word: u32) -> io::Result<()> {
+    let mut element = Element {
+        map_fd: map.as_raw_fd().cast_unsigned(),
+        key: (&raw const key) as u64,
+        value: (&raw const word) as u64,
+        ..Element::default()
+    };
+    // SAFETY: the kernel reads four bytes of the key and four of the value; both outlive the call.
+    unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut element) }.map(|_| ())
 }
 
 /// Reads what a pinned link is attached to.

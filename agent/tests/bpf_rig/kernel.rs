@@ -24,6 +24,7 @@ pub(crate) const XDP_REDIRECT: u32 = 4;
 
 /// Offsets in `struct __sk_buff`, and its size.
 const SKB_IFINDEX: usize = 40;
+const SKB_CB: usize = 48;
 const SKB_GSO_SEGS: usize = 164;
 const SKB_GSO_SIZE: usize = 176;
 const SKB_BYTES: usize = 192;
@@ -46,7 +47,9 @@ impl Kernel {
         let programs = pins.iter().find(|pin| pin.ends_with("/programs")).expect("the pinned gates");
         loader.map_pin_path(PROGRAMS, std::path::PathBuf::from(programs));
         let mut ebpf = loader.load(OBJECT).expect("load");
-        for name in ["port_tc", "port_learning", "uplink_tc", "tap_tx", "tap_rx", "edge_push", "edge_pop"] {
+        for name in
+            ["port_tc", "port_learning", "uplink_tc", "tap_tx", "tap_rx", "route", "edge_push", "edge_pop"]
+        {
             let program: &mut SchedClassifier = ebpf.program_mut(name).expect(name).try_into().expect(name);
             program.load().expect(name);
         }
@@ -101,6 +104,17 @@ impl Kernel {
         };
         // The kernel tells the mean of the runs.
         program.test_run(options).expect("test run").duration.as_nanos()
+    }
+
+    /// Runs the program that looks up routes, for a port; the verdict and the time of one of `repeat` runs.
+    pub(crate) fn route(&self, port: u32, frame: &[u8], repeat: u32) -> (i32, std::time::Duration) {
+        let mut context = [0; SKB_BYTES];
+        context[SKB_CB + 12..SKB_CB + 16].copy_from_slice(&port.to_ne_bytes());
+        let options =
+            TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat, ..TestRunOptions::new() };
+        let program: &SchedClassifier = self.ebpf.program("route").expect("program").try_into().expect("tc");
+        let result = program.test_run(options).expect("test run");
+        (result.return_value.cast_signed(), result.duration)
     }
 
     /// Runs the uplink's XDP program on a frame; the verdict and the frame afterwards.

@@ -42,9 +42,15 @@ impl Address {
         Self { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
+    /// Whether it is an IPv4 address.
+    #[inline]
+    pub const fn is_v4(self) -> bool {
+        self.high == 0 && self.low >> 32 == MAPPED_V4 >> 32
+    }
+
     /// The address as the standard library knows it.
     pub const fn to_ip(self) -> core::net::IpAddr {
-        if self.high == 0 && self.low >> 32 == MAPPED_V4 >> 32 {
+        if self.is_v4() {
             let [.., a, b, c, d] = self.low.to_be_bytes();
             return core::net::IpAddr::V4(core::net::Ipv4Addr::new(a, b, c, d));
         }

@@ -5,7 +5,7 @@ pub const DROP_SLOTS: usize = 32;
 
 /// Why a frame was dropped. The numbers are part of the ABI: a retired one stays reserved and is never used again.
 ///
-/// Numbers in use: 1 to 14. Free: 0 and 15 to 31. Retired: none yet.
+/// Numbers in use: 1 to 16. Free: 0 and 17 to 31. Retired: none yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum DropReason {
@@ -37,11 +37,15 @@ pub enum DropReason {
     DeliveryFailed = 13,
     /// From the pod: the port is not configured (it is being added or removed).
     NotConfigured = 14,
+    /// From the pod: a route of the data plane says that the destination is not to be reached.
+    RouteBlackhole = 15,
+    /// From the pod: the interface that a route of the data plane leads over is not in the pod.
+    RouteUnreachable = 16,
 }
 
 impl DropReason {
     /// Every reason in use, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Tagged,
         Self::SpoofedMac,
@@ -56,6 +60,8 @@ impl DropReason {
         Self::UplinkFailed,
         Self::DeliveryFailed,
         Self::NotConfigured,
+        Self::RouteBlackhole,
+        Self::RouteUnreachable,
     ];
 
     /// The reason's name in metrics, JSON and tables.
@@ -75,6 +81,8 @@ impl DropReason {
             Self::UplinkFailed => "uplink-failed",
             Self::DeliveryFailed => "delivery-failed",
             Self::NotConfigured => "not-configured",
+            Self::RouteBlackhole => "route-blackhole",
+            Self::RouteUnreachable => "route-unreachable",
         }
     }
 

@@ -15,6 +15,7 @@ mod fdb;
 mod network;
 mod policer;
 mod port;
+mod route;
 mod seen;
 mod station;
 mod verdict;
@@ -34,8 +35,13 @@ pub use policer::{
 pub use port::{
     KIND_FASTPATH, KIND_HOST_TAP, KIND_POD_TAP, MAX_ADDRESSES, MAX_PORTS_DEFAULT, MAX_PORTS_LIMIT,
     PORT_CAPTURED, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_IFINDEX_BASE, PORT_PRESENT, PROGRAM_FROM_POD,
-    PROGRAM_LEARNING, PROGRAM_SLOTS, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK, PortConfig, port_id,
-    port_ifindex,
+    PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_SLOTS, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
+    PortConfig, port_id, port_ifindex,
+};
+pub use route::{
+    CachedRoute, HOP_BLACKHOLE, HOP_GATEWAY, HOP_NONE, HOP_ON_LINK, HOP_PASS, MAX_NEXT_HOPS,
+    MAX_ROUTE_DEVICES, MAX_ROUTE_TABLES, NO_TABLE, NextHop, ROUTE_CACHE_SLOTS, ROUTE_SLOTS, RoutePort,
+    route_generation, route_slot, route_word,
 };
 pub use seen::{
     CAPTURE_BYTES_MAX, CAPTURES_MAX, Capture, SAMPLE_BYTES, SEEN_CAPTURE, SEEN_RING_BYTES, SEEN_SAMPLE,

@@ -97,6 +97,8 @@ pub const PROGRAM_TAP_TX: u32 = 1;
 pub const PROGRAM_TAP_RX: u32 = 2;
 /// Slot of `PROGRAMS`: what an uplink receives, on kernels without tcx.
 pub const PROGRAM_UPLINK: u32 = 3;
+/// Slot of `PROGRAMS`: what looks up the routes of a packet that leaves a pod.
+pub const PROGRAM_ROUTE: u32 = 4;
 /// Slot of `PROGRAMS`: what the host end of a fastpath port's veth runs on a network that learns.
 pub const PROGRAM_LEARNING: u32 = 10;
 /// Slots of `PROGRAMS`, with room for more: the map outlives every ABI, so its size never changes.

@@ -16,4 +16,6 @@ pub enum Verdict {
     ToPort(u32),
     /// Out of the device with this ifindex.
     ToDevice(u32),
+    /// The redirect has been prepared already, with its next hop.
+    Redirected,
 }

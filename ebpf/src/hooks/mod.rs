@@ -7,6 +7,8 @@ mod learning_gate;
 mod port_gate;
 mod port_learning;
 mod port_tc;
+mod route;
+mod route_gate;
 mod tap_rx;
 mod tap_rx_gate;
 mod tap_tx;

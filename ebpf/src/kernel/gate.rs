@@ -6,9 +6,11 @@ use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
     programs::TcContext,
 };
-use plexus_abi::{PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK};
+use plexus_abi::{
+    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
+};
 
-use super::maps::PROGRAMS;
+use super::{maps::PROGRAMS, route};
 
 /// What a fastpath pod sends; without a program nothing is forwarded.
 #[inline(always)]
@@ -47,5 +49,15 @@ pub fn tap_rx(ctx: &TcContext) -> i32 {
 pub fn uplink(ctx: &TcContext) -> i32 {
     // SAFETY: as above.
     unsafe { PROGRAMS.tail_call(ctx, PROGRAM_UPLINK) };
+    TC_ACT_UNSPEC
+}
+
+/// What leaves an interface whose packets are looked up in a table of routes; without a program the pod's own routes
+/// hold.
+#[inline(always)]
+pub fn route(ctx: &TcContext) -> i32 {
+    route::name_port(ctx);
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_ROUTE) };
     TC_ACT_UNSPEC
 }

@@ -2,13 +2,15 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    macros::map,
+    btf_maps::{ArrayOfMaps, LpmTrie},
+    macros::{btf_map, map},
     maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use plexus_abi::{
-    CAPTURES_MAX, Capture, Counters, FdbEntry, FdbKey, MAX_PORTS_DEFAULT, MAX_STATIONS, Members, MembersKey,
-    NetworkConfig, PROGRAM_SLOTS, PolicerConfig, PolicerState, PortConfig, SEEN_RING_BYTES, SampleBudget,
-    Station, UplinkEntry, UplinkKey, Watch,
+    CAPTURES_MAX, CachedRoute, Capture, Counters, FdbEntry, FdbKey, MAX_NEXT_HOPS, MAX_PORTS_DEFAULT,
+    MAX_ROUTE_TABLES, MAX_STATIONS, Members, MembersKey, NetworkConfig, NextHop, PROGRAM_SLOTS,
+    PolicerConfig, PolicerState, PortConfig, ROUTE_CACHE_SLOTS, ROUTE_SLOTS, RoutePort, SEEN_RING_BYTES,
+    SampleBudget, Station, UplinkEntry, UplinkKey, Watch,
 };
 
 const MAX_NETWORKS: u32 = 4096;
@@ -77,6 +79,32 @@ pub(crate) static CAPTURES: PerCpuHashMap<u32, Capture> = PerCpuHashMap::with_ma
 /// Frames that somebody looks at, each behind its `SeenHeader`.
 #[map]
 pub(crate) static SEEN: RingBuf = RingBuf::with_byte_size(SEEN_RING_BYTES, 0);
+
+/// Routes by port id.
+#[map]
+pub(crate) static ROUTE_PORTS: Array<RoutePort> = Array::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
+/// The word of each table (`route_word`), by its number; 0 for one that is not there.
+#[map]
+pub(crate) static ROUTE_TABLES: Array<u64> = Array::with_max_entries(MAX_ROUTE_TABLES + 1, 0);
+
+/// IPv4 prefixes and the numbers of their next hops, by the place in a table's word.
+#[btf_map]
+pub(crate) static ROUTES_V4: ArrayOfMaps<LpmTrie<[u8; 4], u32, 1>, { ROUTE_SLOTS as usize }> =
+    ArrayOfMaps::new();
+
+/// The same for IPv6.
+#[btf_map]
+pub(crate) static ROUTES_V6: ArrayOfMaps<LpmTrie<[u8; 16], u32, 1>, { ROUTE_SLOTS as usize }> =
+    ArrayOfMaps::new();
+
+/// Next hops by number.
+#[map]
+pub(crate) static NEXT_HOPS: Array<NextHop> = Array::with_max_entries(MAX_NEXT_HOPS, 0);
+
+/// What each CPU decided lately.
+#[map]
+pub(crate) static ROUTE_CACHE: PerCpuArray<CachedRoute> = PerCpuArray::with_max_entries(ROUTE_CACHE_SLOTS, 0);
 
 /// The VLAN of an edge machine in the lower half of slot 0, its service VLAN in the upper.
 #[map]

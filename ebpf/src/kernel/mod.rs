@@ -10,6 +10,8 @@ pub mod gate;
 pub mod learning;
 pub mod maps;
 pub mod policer;
+pub mod route;
+pub mod route_cache;
 pub mod seen;
 pub mod skb;
 pub mod stations;

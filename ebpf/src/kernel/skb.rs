@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{__sk_buff, TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC},
     helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_load_bytes},
     programs::TcContext,
 };
@@ -121,6 +121,7 @@ pub fn conclude(verdict: Verdict, ctx: &TcContext) -> i32 {
     match verdict {
         Verdict::Pass => TC_ACT_UNSPEC,
         Verdict::Consumed | Verdict::Drop(_) => TC_ACT_SHOT,
+        Verdict::Redirected => TC_ACT_REDIRECT,
         Verdict::ToPort(port) => {
             // SAFETY: helpers on the program's own context. The veth took the frame for another machine's, because
             // its own MAC is not the pod's; older kernels leave that mark when they redirect to the peer.

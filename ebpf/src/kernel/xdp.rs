@@ -52,6 +52,6 @@ pub fn conclude(verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Pass => XDP_PASS,
         Verdict::Consumed | Verdict::Drop(_) => XDP_DROP,
-        Verdict::ToPort(_) | Verdict::ToDevice(_) => XDP_REDIRECT,
+        Verdict::ToPort(_) | Verdict::ToDevice(_) | Verdict::Redirected => XDP_REDIRECT,
     }
 }

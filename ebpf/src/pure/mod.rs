@@ -2,6 +2,7 @@
 
 pub mod announce;
 pub mod arp;
+pub mod destination;
 pub mod ethernet;
 pub mod frame;
 pub mod gcra;
