@@ -17,7 +17,7 @@ use crate::ipam::whereabouts;
 use crate::ipam::whereabouts::reconcile;
 use crate::locks::Locks;
 use crate::metrics::Requests;
-use crate::record::{NetworkPool, PortPool, RecordStore, boot_id};
+use crate::record::{NetworkPool, PortPool, RecordStore, TablePool, boot_id};
 use crate::seeing::Seeing;
 use crate::settings::{ClusterSettings, Settings};
 use crate::status::Publisher;
@@ -34,6 +34,8 @@ pub struct Agent {
     pub ports: PortPool,
     /// Fastpath networks with members.
     pub networks: NetworkPool,
+    /// Tables of routes with ports.
+    pub tables: TablePool,
     /// Programs and maps.
     pub datapath: Datapath,
     /// Pods and networks; without a source only what a call's config names can be attached.
@@ -113,6 +115,7 @@ impl Agent {
             records,
             ports,
             networks,
+            tables: TablePool::default(),
             datapath,
             devices,
             instance,

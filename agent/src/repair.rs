@@ -14,7 +14,7 @@ use crate::agent::Agent;
 use crate::delegate::NoShim;
 use crate::ipam::host_local;
 use crate::netlink::Netlink;
-use crate::plugin::Sandbox;
+use crate::plugin::{Sandbox, restore_routes};
 use crate::record::{Attachment, NetworkKey, Owner, PortKind, PortRecord, Record};
 use crate::worker;
 
@@ -100,6 +100,11 @@ pub fn repair(agent: &Agent, host: &Netlink) {
                 tracing::error!(container = record.container_id, port = port.id, %error, "a port cannot be built again");
             }
         }
+    }
+    let of_this_boot: Vec<_> =
+        records.iter().filter(|record| record.boot_id == agent.boot_id).cloned().collect();
+    if let Err(error) = restore_routes(agent, &of_this_boot) {
+        tracing::error!(%error, "routes of the data plane cannot be put in force again");
     }
     if let Err(error) = agent.datapath.finish_migration() {
         tracing::error!(%error, "pins of an earlier release stay");

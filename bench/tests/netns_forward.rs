@@ -63,7 +63,7 @@ fn every_path_of_forward_carries_packets() {
             "restart.upgrade_received",
         ],
     );
-    assert!(report["absent"]["routes_100k_vs_10"].is_string());
+    assert!(report["ratios"]["routes_100k_vs_10"].as_f64().is_some_and(|ratio| ratio < 10.0));
     assert!(report["ratios"]["pod_pod_vs_bridge_pps"].is_number());
     assert!(page.contains("pod_pod_vs_bridge_pps"));
     let steps = &report["profiles"]["cost_of_a_run"]["rows"][0];

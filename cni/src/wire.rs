@@ -79,6 +79,11 @@ pub enum Query {
     Counters,
     /// Known networks.
     Networks,
+    /// Routes of the data plane.
+    Routes {
+        /// The pod whose routes are wanted, `namespace/name` or `name`; else those of all.
+        pod: Option<String>,
+    },
     /// Pools of addresses.
     Ipam {
         /// The one whose holders are wanted too: a name, a network or a range.

@@ -61,6 +61,11 @@ enum Command {
     Capture(capture::Capture),
     /// Networks that have members on this node.
     Networks,
+    /// Routes that the data plane enforces, and the interfaces whose packets are looked up.
+    Routes {
+        /// `namespace/name`, `name`, or a container id; else all pods.
+        pod: Option<String>,
+    },
     /// Pools of addresses: how full they are, what contradicts, and of one pool who holds what.
     Ipam {
         /// A pool's name, its network or its range.
@@ -85,6 +90,7 @@ impl Command {
             Command::Ports => Query::Ports,
             Command::Counters { .. } => Query::Counters,
             Command::Networks => Query::Networks,
+            Command::Routes { pod } => Query::Routes { pod: pod.clone() },
             Command::Ipam { pool } => Query::Ipam { pool: pool.clone() },
             Command::Explain { pod } => Query::Explain { pod: pod.clone() },
             Command::Config(_) | Command::Drops(_) | Command::Capture(_) => return None,

@@ -15,6 +15,7 @@ pub(super) fn render(query: &Query, answer: &Value) -> String {
         Query::Ports => ports(answer),
         Query::Counters => counters(answer),
         Query::Networks => networks(answer),
+        Query::Routes { .. } => routes(answer),
         Query::Ipam { .. } => ipam::render(answer),
         Query::Explain { .. } => explain(answer),
     }
@@ -157,6 +158,27 @@ fn networks(answer: &Value) -> String {
             text(&fastpath["vlan"]),
             hooks(&fastpath["state"]["hooks"]),
         ]);
+    }
+    table.to_string()
+}
+
+fn routes(answer: &Value) -> String {
+    let mut table =
+        table(&["pod", "interface", "network", "looked up from", "destination", "type", "gateway", "by"]);
+    for one in rows(answer) {
+        let from = text(&one["from"]) + if one["isInForce"] == true { "" } else { " (not in force)" };
+        for route in rows(&one["routes"]) {
+            table.add_row([
+                text(&one["pod"]),
+                text(&one["interface"]),
+                text(&one["network"]),
+                from.clone(),
+                text(&route["dst"]),
+                text(&route["type"]),
+                text(&route["gateway"]),
+                text(&route["interface"]),
+            ]);
+        }
     }
     table.to_string()
 }

@@ -9,6 +9,7 @@ mod connected;
 mod dad;
 mod exchange;
 mod link;
+mod neighbour;
 mod route;
 mod rule;
 mod station;

@@ -49,6 +49,7 @@ use crate::record::PortRecord;
 pub use call::{Attached, PluginCall};
 pub use lint::Builtin;
 pub use memory::Memory;
+pub use route_override::{BoundRoutes, RouteDevice, restore_routes};
 pub use sandbox::Sandbox;
 
 /// The CNI verbs of one plugin type.

@@ -4,7 +4,7 @@ use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
 
-use super::{PluginCall, fastpath, native, parent};
+use super::{PluginCall, fastpath, native, parent, route_override};
 
 /// Options of the guard, for main plugins whose standard keys have none that works on every kind of interface.
 const GUARDS: [&str; 2] = ["macspoofchk", "ipspoofchk"];
@@ -37,9 +37,11 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
         match (&**key, value) {
             ("exec", Value::Bool(_)) => {}
             ("dataplane", _) => {
-                return wrong("routes in the data plane are not there yet; remove it, and the kernel routes");
+                return wrong("it is a key of route-override itself: put it beside \"type\"");
             }
             ("exec", _) => return wrong("it must be true (execute the binary) or false"),
+            // The plugin itself reads them, and says what is wrong with them.
+            (route_override::ROUTES | route_override::FROM, _) if plugin == "route-override" => {}
             (key, Value::Bool(_)) if has_guards && GUARDS.contains(&key) => {}
             (key, _) if has_guards && GUARDS.contains(&key) => {
                 return wrong("it must be true (drop what the pod sends under another address) or false");
@@ -57,6 +59,11 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
                 return wrong(
                     "the options there are \"exec\", \"macspoofchk\", \"ipspoofchk\" and, for a child of a link, \
                      \"parent\"; correct or remove it",
+                );
+            }
+            _ if plugin == "route-override" => {
+                return wrong(
+                    "the options there are \"exec\", \"routes\" and \"from\"; correct or remove it",
                 );
             }
             _ => return wrong("the only option there is \"exec\"; correct or remove it"),

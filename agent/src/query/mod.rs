@@ -7,6 +7,7 @@ mod networks;
 mod placement;
 mod pods;
 mod ports;
+mod routes;
 mod source;
 mod status;
 
@@ -26,6 +27,7 @@ pub fn answer(agent: &Agent, question: &Query) -> Result<Value, CniError> {
         Query::Ports => document(&ports::ports(agent)),
         Query::Counters => document(&counters::counters(agent)),
         Query::Networks => document(&networks::networks(agent)),
+        Query::Routes { pod } => document(&routes::routes(agent, pod.as_deref())),
         Query::Ipam { pool } => document(&ipam::ipam(agent, pool.as_deref())?),
         Query::Explain { pod } => document(&explain::explain(agent, pod)?),
     }

@@ -8,6 +8,7 @@ mod networks;
 mod ports;
 mod store;
 mod sync;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ pub use identity::{NetnsId, boot_id};
 pub use networks::{NetworkKey, NetworkPool};
 pub use ports::PortPool;
 pub use store::RecordStore;
+pub use tables::TablePool;
 
 /// The format of a record file; another one is refused.
 pub const RECORD_VERSION: u32 = 1;

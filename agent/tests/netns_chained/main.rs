@@ -11,6 +11,7 @@
 #[allow(dead_code, unused_imports, reason = "the tests of CNI's sentences use more of it")]
 mod support;
 
+mod dataplane_routes;
 mod route_override;
 mod sbr;
 mod tuning;

@@ -129,8 +129,8 @@ fn a_route_that_cannot_be_added_fails_the_add_and_leaves_the_routes_of_a_foreign
 fn what_it_cannot_do_is_refused() {
     let Some(node) = Node::start() else { return };
     let pod = node.known_pod("a", "");
-    let dataplane = with_routes(json!({"dataplane": true}));
-    assert!(failed(&node.add(&pod, "eth0", &dataplane), Code::UnsupportedField).contains("not there yet"));
+    let unasked = with_routes(json!({"plexus": {"routes": [{"dst": "10.0.0.0/8", "type": "blackhole"}]}}));
+    assert!(failed(&node.add(&pod, "eth0", &unasked), Code::UnsupportedField).contains("dataplane"));
     let alone = json!({"cniVersion": "1.1.0", "name": "lan", "type": "route-override"});
     assert!(failed(&node.add(&pod, "net1", &alone), Code::InvalidConfig).contains("prevResult"));
     node.assert_clean(&[&pod]);

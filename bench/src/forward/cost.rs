@@ -51,6 +51,7 @@ pub(super) fn measure(options: &ForwardOptions, screen: &Screen) -> Result<BTree
             ports("one-limit", 10, 2, Features { limits: Limits::Sending, ..Features::ALL })?,
         ),
     ];
+    let routes = super::routes::measure(&host, options, screen)?;
     let many = ports("many", 12, MANY, Features::ALL)?;
     let mut alone = Vec::new();
     for name in ALONE {
@@ -82,7 +83,7 @@ pub(super) fn measure(options: &ForwardOptions, screen: &Screen) -> Result<BTree
     let figures = samples
         .iter()
         .filter_map(|(name, samples)| Some((name.clone(), Figures::of_rounds(samples, "ns/run")?)));
-    Ok(figures.collect())
+    Ok(figures.chain(routes).collect())
 }
 
 /// The mean time of a run when port follows port.

@@ -98,7 +98,7 @@ impl Ports {
                 socket: None,
             })?;
         }
-        let programs = load(bpffs)?;
+        let programs = load(bpffs, GATE)?;
         Ok(Self { first, count, programs, _datapath: datapath })
     }
 
@@ -159,7 +159,7 @@ fn links(first: u32, count: u32) -> Result<()> {
 }
 
 /// The data plane's object once more, on the maps that are pinned below `bpffs`.
-fn load(bpffs: &Path) -> Result<Ebpf> {
+pub(super) fn load(bpffs: &Path, program: &str) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     loader.btf(None);
     for (name, _) in MAPS {
@@ -167,9 +167,10 @@ fn load(bpffs: &Path) -> Result<Ebpf> {
     }
     loader.map_pin_path(PROGRAMS, bpffs.join("programs"));
     let mut programs = loader.load(OBJECT).context("cannot load the data plane's programs once more")?;
-    let gate = programs.program_mut(GATE).with_context(|| format!("the object has no program {GATE}"))?;
-    let gate: &mut SchedClassifier = gate.try_into()?;
-    gate.load().with_context(|| format!("the kernel refused {GATE}"))?;
+    let found =
+        programs.program_mut(program).with_context(|| format!("the object has no program {program}"))?;
+    let found: &mut SchedClassifier = found.try_into()?;
+    found.load().with_context(|| format!("the kernel refused {program}"))?;
     Ok(programs)
 }
 

@@ -2,17 +2,20 @@
 
 use ipnet::IpNet;
 use plexus_cni::config::PluginConfig;
-use plexus_cni::json::{self, Object};
+use plexus_cni::json;
 use plexus_cni::result::Route;
 use plexus_cni::{CniError, Code};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Most routes in one list.
+use super::wish::PREFIXES_MAX;
+
+/// Most routes in one list, which the kernel adds one by one.
 const ROUTES_MAX: usize = 256;
 
 /// The config, what the pod asks for in it.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "the keys of the plugin")]
 pub(super) struct Config {
     pub(super) flush_routes: bool,
     pub(super) flush_gateway: bool,
@@ -20,6 +23,8 @@ pub(super) struct Config {
     pub(super) del_routes: Vec<IpNet>,
     pub(super) add_routes: Vec<Route>,
     pub(super) skip_check: bool,
+    /// The data plane routes, not the kernel.
+    pub(super) dataplane: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -29,35 +34,49 @@ struct Keys {
     delroutes: Option<Vec<Value>>,
     addroutes: Option<Vec<Value>>,
     skipcheck: Option<bool>,
+    dataplane: Option<bool>,
 }
 
 impl Config {
     /// The config's keys; each one that `args.cni` has takes its place.
     pub(super) fn of(config: &PluginConfig) -> Result<Self, CniError> {
-        refuse_dataplane(&config.0)?;
         let own: Keys = json::typed(&config.0, "route-override")?;
         let args = config.0.get("args").and_then(|args| args.get("cni")).and_then(Value::as_object);
         let pods: Keys =
             args.map(|args| json::typed(args, "route-override: args.cni")).transpose()?.unwrap_or_default();
-        let del_routes = routes("delroutes", pods.delroutes.or(own.delroutes))?;
+        let dataplane = own.dataplane.unwrap_or_default();
+        let most = if dataplane { PREFIXES_MAX } else { ROUTES_MAX };
+        let del_routes = routes("delroutes", pods.delroutes.or(own.delroutes), most)?;
         Ok(Self {
             flush_routes: pods.flushroutes.or(own.flushroutes).unwrap_or_default(),
             flush_gateway: pods.flushgateway.or(own.flushgateway).unwrap_or_default(),
             del_routes: del_routes.into_iter().map(|route| route.dst.trunc()).collect(),
-            add_routes: routes("addroutes", pods.addroutes.or(own.addroutes))?,
+            add_routes: routes("addroutes", pods.addroutes.or(own.addroutes), most)?,
             skip_check: pods.skipcheck.or(own.skipcheck).unwrap_or_default(),
+            // Not for the pod to choose: it decides who enforces the routes.
+            dataplane,
         })
     }
 }
 
-fn routes(key: &str, values: Option<Vec<Value>>) -> Result<Vec<Route>, CniError> {
+impl Config {
+    /// What of it the kernel's routes are to become: with the data plane only what the chain's own plugins set goes.
+    pub(super) fn of_kernel(&self) -> Self {
+        if !self.dataplane {
+            return self.clone();
+        }
+        Self { del_routes: Vec::new(), add_routes: Vec::new(), ..self.clone() }
+    }
+}
+
+fn routes(key: &str, values: Option<Vec<Value>>, most: usize) -> Result<Vec<Route>, CniError> {
     let values = values.unwrap_or_default();
-    if values.len() > ROUTES_MAX {
+    if values.len() > most {
         return Err(CniError::new(
             Code::InvalidConfig,
             format!("route-override: key {key:?} has {} routes", values.len()),
         )
-        .because(format!("at most {ROUTES_MAX} are allowed")));
+        .because(format!("at most {most} are allowed")));
     }
     let parse = |(at, value): (usize, &Value)| {
         Route::from_value(value, &format!("route-override: {key}[{at}]"))
@@ -66,16 +85,11 @@ fn routes(key: &str, values: Option<Vec<Value>>) -> Result<Vec<Route>, CniError>
     values.iter().enumerate().map(parse).collect()
 }
 
-/// Routes in the data plane are asked for by a key that no release serves yet.
-fn refuse_dataplane(config: &Object) -> Result<(), CniError> {
-    match config.get("dataplane") {
-        None | Some(Value::Null | Value::Bool(false)) => Ok(()),
-        Some(value) => Err(CniError::new(
-            Code::UnsupportedField,
-            format!("route-override: key \"dataplane\" is {value}"),
-        )
-        .because("routes in the data plane are not there yet; remove the key, and the kernel routes")),
-    }
+/// Whether the pod's arguments change routes.
+pub(super) fn has_own_arguments(config: &PluginConfig) -> bool {
+    let args = config.0.get("args").and_then(|args| args.get("cni"));
+    let is_given = |key: &&str| args.and_then(|args| args.get(*key)).is_some_and(|value| !value.is_null());
+    ["addroutes", "delroutes"].iter().any(is_given)
 }
 
 #[cfg(test)]
@@ -117,7 +131,7 @@ mod tests {
             assert_eq!(error.code, Code::InvalidConfig);
             assert!(error.msg.contains(key), "{error}");
         }
-        let error = read(json!({"type": "route-override", "dataplane": true})).unwrap_err();
-        assert_eq!(error.code, Code::UnsupportedField);
+        let error = read(json!({"type": "route-override", "dataplane": "yes"})).unwrap_err();
+        assert_eq!(error.code, Code::InvalidConfig);
     }
 }

@@ -2,18 +2,25 @@
 //!
 //! Keys and order as of the plugin of that name (openshift/route-override-cni); differences stand in docs/plugins.md.
 
+mod bound;
 mod config;
+mod dataplane;
 mod rewrite;
+mod wish;
 
 use plexus_cni::config::PluginConfig;
 use plexus_cni::result::Route;
 use plexus_cni::{CniError, CniResult, Code};
 
+pub use self::bound::{BoundRoutes, RouteDevice, restore_routes};
 use self::config::Config;
 use self::rewrite::{is_deleted, is_removed, rewrite};
+use self::wish::Wish;
+pub(super) use self::wish::{FROM, ROUTES};
 use super::address::with_gateway;
 use super::{Attached, Plugin, PluginCall};
 use crate::netlink::{KernelRoute, Netlink, TABLE_MAIN};
+use crate::record::PortRecord;
 
 /// The plugin.
 pub(super) struct RouteOverride;
@@ -28,7 +35,8 @@ impl Plugin for RouteOverride {
     }
 
     fn validate(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
-        self.validate_config(call.config)
+        self.validate_config(call.config)?;
+        if Config::of(call.config)?.dataplane { dataplane::validate(call) } else { Ok(()) }
     }
 
     fn keys(&self) -> &'static [&'static str] {
@@ -36,11 +44,23 @@ impl Plugin for RouteOverride {
     }
 
     fn validate_config(&self, config: &PluginConfig) -> Result<(), CniError> {
-        Config::of(config).map(drop)
+        let keys = Config::of(config)?;
+        if keys.dataplane {
+            return Wish::of(config, &keys, &[]).map(drop);
+        }
+        match [ROUTES, FROM].into_iter().find(|key| has_option(config, key)) {
+            None => Ok(()),
+            Some(key) => Err(CniError::new(
+                Code::UnsupportedField,
+                format!("route-override: key \"plexus.{key}\" is for the data plane"),
+            )
+            .because("add \"dataplane\": true, or remove it")),
+        }
     }
 
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
-        let config = Config::of(call.config)?;
+        let whole = Config::of(call.config)?;
+        let config = whole.of_kernel();
         let before = call.require_prev_result()?;
         let result = rewrite(&config, before);
         let netlink = &call.sandbox()?.netlink;
@@ -62,7 +82,26 @@ impl Plugin for RouteOverride {
         };
         change.added = added.filter(|route| !is_kept(route)).collect();
         change.make(netlink).map_err(|error| call.undone(error, change.unmake(netlink)))?;
-        Ok(Attached { result, port: None })
+        let port = if whole.dataplane {
+            dataplane::apply(call, &whole, &result).map_err(|error| {
+                call.undone(error, dataplane::clear(call).and_then(|()| change.unmake(netlink)))
+            })?
+        } else {
+            None
+        };
+        Ok(Attached { result, port })
+    }
+
+    fn live_keys(&self, config: &PluginConfig) -> &'static [&'static str] {
+        if Config::of(config).is_ok_and(|keys| keys.dataplane) {
+            &["addroutes", "delroutes", "plexus"]
+        } else {
+            &[]
+        }
+    }
+
+    fn change(&self, call: &PluginCall<'_>) -> Result<Option<PortRecord>, CniError> {
+        dataplane::apply(call, &Config::of(call.config)?, call.require_prev_result()?)
     }
 
     fn check(&self, call: &PluginCall<'_>, result: &CniResult) -> Result<(), CniError> {
@@ -70,6 +109,10 @@ impl Plugin for RouteOverride {
         if config.skip_check {
             return Ok(());
         }
+        if config.dataplane {
+            dataplane::check(call)?;
+        }
+        let config = config.of_kernel();
         let netlink = &call.sandbox()?.netlink;
         let mut present = Vec::new();
         for link in call.container_links(result)? {
@@ -95,9 +138,9 @@ impl Plugin for RouteOverride {
         }
     }
 
-    /// Nothing: the routes end with the interface, as in the reference.
-    fn del(&self, _call: &PluginCall<'_>) -> Result<(), CniError> {
-        Ok(())
+    /// Of the kernel's routes nothing: they end with the interface, as in the reference.
+    fn del(&self, call: &PluginCall<'_>) -> Result<(), CniError> {
+        if Config::of(call.config).is_ok_and(|keys| keys.dataplane) { dataplane::clear(call) } else { Ok(()) }
     }
 
     fn undoes_reference(&self, _config: &PluginConfig) -> bool {
@@ -140,6 +183,10 @@ impl Change {
         }
         Ok(())
     }
+}
+
+fn has_option(config: &PluginConfig, key: &str) -> bool {
+    config.0.get("plexus").and_then(|options| options.get(key)).is_some_and(|value| !value.is_null())
 }
 
 fn no_link() -> CniError {

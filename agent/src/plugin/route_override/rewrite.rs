@@ -75,6 +75,7 @@ mod tests {
                 del_routes: del_routes.iter().map(IpNet::trunc).collect(),
                 add_routes,
                 skip_check: false,
+                dataplane: false,
             },
         )
     }
