@@ -28,7 +28,7 @@ use super::{
 impl Datapath {
     /// Makes a table hold exactly these routes, all or nothing: a packet sees the old table or the new one. The same
     /// routes again change nothing. Of several routes to one prefix the last counts. Blocks for the time that building
-    /// takes, 100,000 prefixes some 100 ms, without holding up packets or other calls.
+    /// takes, 100,000 prefixes some 300 ms, without holding up packets or other calls.
     pub fn set_routes(&self, table: u32, routes: &[RouteSpec]) -> Result<()> {
         self.routes().set(table, routes)
     }

@@ -13,7 +13,7 @@ struct Loan {
     since: Series,
 }
 
-const LOANS: [Loan; 15] = [
+const LOANS: [Loan; 16] = [
     // A kernel without VLAN filtering on bridges skips it.
     Loan { program: "netns_bridge", tests: &["a_vlan_keeps_pods_apart"], since: Series::V6_1 },
     // Traffic and nftables rules of a bridge.
@@ -77,6 +77,12 @@ const LOANS: [Loan; 15] = [
     Loan {
         program: "bpf_tap",
         tests: &["a_pod_tap_counts", "a_policer_holds_back", "a_guarded_tap_drops_what"],
+        since: Series::V6_1,
+    },
+    // Tries in a map of maps, and redirection to a neighbour in a pod.
+    Loan {
+        program: "bpf_route",
+        tests: &["the_longest_prefix_says", "a_blackhole_drops", "a_gate_that_is_taken_away"],
         since: Series::V6_1,
     },
     // What verifiers think of frames that are copied into a ring, and kernels of rings.
