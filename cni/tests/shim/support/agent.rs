@@ -159,5 +159,6 @@ fn receive_call(stream: &mut UnixStream) -> (CniCall, Vec<PassedFd>) {
     match decode(&body).unwrap() {
         Call::Cni(call) => (call, fds),
         Call::Query(query) => panic!("the shim asked {query:?}"),
+        Call::Follow(follow) => panic!("the shim follows {follow:?}"),
     }
 }
