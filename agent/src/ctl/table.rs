@@ -105,7 +105,7 @@ fn ports(answer: &Value) -> String {
             text(&port["state"]["kind"]),
             if hooks == "-" { text(&port["error"]) } else { hooks },
             rate(&port["ingress"]),
-            rate(&port["egress"]),
+            egress(&port["egress"]),
             if guards.is_empty() { "-".into() } else { guards.join(" ") },
             remarks.join("; "),
         ]);
@@ -211,6 +211,11 @@ fn explain(answer: &Value) -> String {
 }
 
 /// `{"rateBps": 10000000, …}` as `10 Mbit/s`.
+fn egress(limit: &Value) -> String {
+    let mode = limit["mode"].as_str().map(|mode| format!(" {mode}")).unwrap_or_default();
+    format!("{}{mode}", rate(limit))
+}
+
 fn rate(limit: &Value) -> String {
     let Some(bps) = limit["rateBps"].as_u64() else { return "-".into() };
     for (unit, size) in [("Gbit/s", 1_000_000_000), ("Mbit/s", 1_000_000), ("kbit/s", 1_000)] {
@@ -234,6 +239,8 @@ mod tests {
         assert_eq!(rate(&json!({"rateBps": 400_000_000_000_u64})), "400 Gbit/s");
         assert_eq!(rate(&json!({"rateBps": 999})), "999 bit/s");
         assert_eq!(rate(&Value::Null), "-");
+        assert_eq!(egress(&json!({"rateBps": 5_000, "mode": "shaped"})), "5 kbit/s shaped");
+        assert_eq!(egress(&Value::Null), "-");
     }
 
     #[test]

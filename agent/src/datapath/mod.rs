@@ -184,6 +184,12 @@ impl Datapath {
         self.lock().set_policers(id, ingress, egress)
     }
 
+    /// Whether what a port's pod sends above its limit gets a time to leave instead of being dropped: fq must stand on the
+    /// device then.
+    pub fn set_shaped(&self, id: u32, is_shaped: bool) -> Result<()> {
+        self.lock().set_shaped(id, is_shaped)
+    }
+
     /// Changes the addresses that a port may send from.
     pub fn set_addresses(&self, id: u32, ips: &[IpAddr]) -> Result<()> {
         self.lock().set_addresses(id, ips)

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use plexus_abi::{
     Counters, Direction, FdbKey, MAX_MEMBERS, PORT_CAPTURED, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_PRESENT,
-    PortConfig, RoutePort, port_ifindex,
+    PORT_SHAPED, PortConfig, RoutePort, port_ifindex,
 };
 
 use super::{
@@ -32,8 +32,8 @@ impl Inner {
     pub(super) fn restore_port(&mut self, spec: &PortSpec<'_>) -> Result<()> {
         let mut config = spec.to_config(self.max_ports)?;
         let existing = self.maps.ports.get(spec.id)?;
-        // Who looks at a port is not part of its specification.
-        config.flags |= existing.flags & PORT_CAPTURED;
+        // Who looks at a port is not part of its specification, and shaping is switched for itself.
+        config.flags |= existing.flags & (PORT_CAPTURED | PORT_SHAPED);
         let is_new = !existing.has(PORT_PRESENT);
         if !is_new && existing != config {
             let reason = "it exists with another specification; remove it first".into();
@@ -207,6 +207,15 @@ impl Inner {
         let (ingress, egress) = (policer::to_config(id, ingress)?, policer::to_config(id, egress)?);
         policer::install(&mut self.maps, id, Direction::ToPod, ingress)?;
         policer::install(&mut self.maps, id, Direction::FromPod, egress)
+    }
+
+    pub(super) fn set_shaped(&mut self, id: u32, is_shaped: bool) -> Result<()> {
+        let mut config = self.present(id)?;
+        if config.has(PORT_SHAPED) == is_shaped {
+            return Ok(());
+        }
+        config.flags ^= PORT_SHAPED;
+        self.maps.ports.set(id, config)
     }
 
     pub(super) fn set_addresses(&mut self, id: u32, ips: &[IpAddr]) -> Result<()> {

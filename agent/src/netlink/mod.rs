@@ -10,6 +10,7 @@ mod dad;
 mod exchange;
 mod link;
 mod neighbour;
+mod qdisc;
 mod route;
 mod rule;
 mod station;
@@ -26,6 +27,7 @@ use plexus_cni::{CniError, Code};
 
 pub use dad::DadState;
 pub use link::{IpvlanMode, Link, LinkPlan, MacvlanMode, MovePlan};
+pub use qdisc::{FQ, RootQdisc};
 pub use rule::Rule;
 pub use table::{KernelRoute, TABLE_MAIN};
 pub use vf::{VfChange, VfLinkState, VfRates, VfState, VfVlan, VlanProtocol};

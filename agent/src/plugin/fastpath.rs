@@ -264,6 +264,7 @@ fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Resul
         guard_ip: config.ipspoofchk.unwrap_or(call.leases() || !ipam.ips.is_empty()),
         ingress: None,
         egress: None,
+        shaping: None,
     };
     // The port comes first: what the pod announces should be heard.
     call.add_port(&port)?;

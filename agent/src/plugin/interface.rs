@@ -106,6 +106,7 @@ impl PluginCall<'_> {
             guard_ip,
             ingress: None,
             egress: None,
+            shaping: None,
         })
     }
 

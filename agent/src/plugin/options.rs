@@ -4,6 +4,7 @@ use plexus_cni::config::PluginConfig;
 use plexus_cni::{CniError, Code};
 use serde_json::Value;
 
+use super::bandwidth::shaping;
 use super::{PluginCall, fastpath, native, parent, route_override};
 
 /// Options of the guard, for main plugins whose standard keys have none that works on every kind of interface.
@@ -40,8 +41,12 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
                 return wrong("it is a key of route-override itself: put it beside \"type\"");
             }
             ("exec", _) => return wrong("it must be true (execute the binary) or false"),
-            // The plugin itself reads them, and says what is wrong with them.
+            // The plugins themselves read them, and say what is wrong with them.
             (route_override::ROUTES | route_override::FROM, _) if plugin == "route-override" => {}
+            (shaping::OPTION, _) if plugin == "bandwidth" => {}
+            _ if plugin == "bandwidth" => {
+                return wrong("the options there are \"exec\" and \"shaping\"; correct or remove it");
+            }
             (key, Value::Bool(_)) if has_guards && GUARDS.contains(&key) => {}
             (key, _) if has_guards && GUARDS.contains(&key) => {
                 return wrong("it must be true (drop what the pod sends under another address) or false");

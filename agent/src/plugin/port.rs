@@ -13,7 +13,8 @@ impl PluginCall<'_> {
     pub(super) fn add_port(&self, port: &PortRecord) -> Result<(), CniError> {
         let is_inside = port.kind == PortKind::PodTap;
         let socket = if is_inside { Some(self.sandbox()?.control()) } else { None };
-        self.agent.datapath.add_port(&port.spec(socket)).map_err(Into::into)
+        self.agent.datapath.add_port(&port.spec(socket))?;
+        self.agent.datapath.set_shaped(port.id, port.is_shaped()).map_err(Into::into)
     }
 
     /// Compares the port's programs with what was put in place (C091).

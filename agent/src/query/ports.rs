@@ -20,13 +20,40 @@ pub(super) struct Port {
     guard_mac: bool,
     guard_ip: bool,
     ingress: Option<Rate>,
-    egress: Option<Rate>,
+    egress: Option<Egress>,
     /// Why the programs stand where they do.
     reason: Option<&'static str>,
     /// What the interface does not get.
     lacks: Vec<String>,
     state: Option<PortState>,
     error: Option<String>,
+}
+
+/// A limit of what a pod sends.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Egress {
+    #[serde(flatten)]
+    rate: Rate,
+    /// What exceeds it waits, or is dropped.
+    mode: Mode,
+    /// Why so.
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Mode {
+    Shaped,
+    Policed,
+}
+
+impl Egress {
+    fn of(port: &PortRecord) -> Option<Self> {
+        let mode = if port.is_shaped() { Mode::Shaped } else { Mode::Policed };
+        let why = port.shaping.as_ref().map(|shaping| shaping.why.clone());
+        port.egress.map(|rate| Self { rate, mode, why })
+    }
 }
 
 pub(super) fn ports(agent: &Agent) -> Vec<Port> {
@@ -54,7 +81,7 @@ fn describe(agent: &Agent, pod: String, attachment: &Attachment, port: &PortReco
         guard_mac: port.guard_mac,
         guard_ip: port.guard_ip,
         ingress: port.ingress,
-        egress: port.egress,
+        egress: Egress::of(port),
         reason: placement::of(attachment),
         lacks: attachment.notes.lacks.clone(),
         error: state.as_ref().err().map(ToString::to_string),

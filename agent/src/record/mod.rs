@@ -261,6 +261,26 @@ pub struct PortRecord {
     pub ingress: Option<Rate>,
     /// Limit from the pod.
     pub egress: Option<Rate>,
+    /// How that is kept; absent where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shaping: Option<Shaping>,
+}
+
+impl PortRecord {
+    /// Whether what the pod sends above its limit waits, instead of being dropped.
+    pub fn is_shaped(&self) -> bool {
+        self.shaping.as_ref().is_some_and(|shaping| shaping.is_shaped)
+    }
+}
+
+/// How the limit of what a pod sends is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shaping {
+    /// It waits in fq on the device; otherwise it is policed.
+    pub is_shaped: bool,
+    /// Why so, for people.
+    pub why: String,
 }
 
 /// A bandwidth limit.

@@ -5,7 +5,7 @@ pub const DROP_SLOTS: usize = 32;
 
 /// Why a frame was dropped. The numbers are part of the ABI: a retired one stays reserved and is never used again.
 ///
-/// Numbers in use: 1 to 16. Free: 0 and 17 to 31. Retired: none yet.
+/// Numbers in use: 1 to 16, 18. Free: 0, 17 and 19 to 31. Retired: none yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum DropReason {
@@ -41,11 +41,13 @@ pub enum DropReason {
     RouteBlackhole = 15,
     /// From the pod: the interface that a route of the data plane leads over is not in the pod.
     RouteUnreachable = 16,
+    /// From the pod: above the rate for so long that it would wait beyond the shaper's horizon.
+    ShapedHorizon = 18,
 }
 
 impl DropReason {
     /// Every reason in use, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Malformed,
         Self::Tagged,
         Self::SpoofedMac,
@@ -62,6 +64,7 @@ impl DropReason {
         Self::NotConfigured,
         Self::RouteBlackhole,
         Self::RouteUnreachable,
+        Self::ShapedHorizon,
     ];
 
     /// The reason's name in metrics, JSON and tables.
@@ -83,6 +86,7 @@ impl DropReason {
             Self::NotConfigured => "not-configured",
             Self::RouteBlackhole => "route-blackhole",
             Self::RouteUnreachable => "route-unreachable",
+            Self::ShapedHorizon => "shaped-horizon",
         }
     }
 

@@ -24,6 +24,8 @@ pub const PORT_GUARD_MAC: u32 = 2;
 /// `PortConfig::flags`: drop frames with a foreign source IP, ARP and neighbour discovery included.
 pub const PORT_GUARD_IP: u32 = 4;
 
+/// `PortConfig::flags`: fq stands on the device, so what the pod sends above its rate waits there.
+pub const PORT_SHAPED: u32 = 64;
 /// `PortConfig::flags`: somebody captures the port's frames. Only the agent that serves the capture sets it.
 pub const PORT_CAPTURED: u32 = 128;
 

@@ -13,6 +13,7 @@ pub mod policer;
 pub mod route;
 pub mod route_cache;
 pub mod seen;
+pub mod shaper;
 pub mod skb;
 pub mod stations;
 pub mod tap;

@@ -95,6 +95,15 @@ impl<'a> Skb<'a> {
         Wire::segmented(bytes, self.0.gso_segs, wire::header_bytes(self, ethernet) - tag_bytes)
     }
 
+    /// Has fq hold the packet until then, in nanoseconds of the monotonic clock, unless its sender wants it later.
+    #[inline(always)]
+    pub(crate) fn leave_at(&self, time_ns: u64) {
+        if self.0.tstamp < time_ns {
+            // SAFETY: the kernel lets tc programs write this field of their own context.
+            unsafe { core::ptr::addr_of_mut!((*self.as_ptr()).tstamp).write_volatile(time_ns) };
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn as_ptr(&self) -> *mut __sk_buff {
         core::ptr::from_ref(self.0).cast_mut()

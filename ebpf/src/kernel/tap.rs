@@ -1,12 +1,14 @@
-//! Guarding, counting and policing where Plexus does not forward: a device in the pod, a veth's end on the host.
+//! Guarding, counting, policing and shaping where Plexus does not forward: a device in the pod, a veth's end on the host.
 
 use aya_ebpf::programs::TcContext;
-use plexus_abi::{Direction, DropReason, PORT_GUARD_IP, PORT_GUARD_MAC, PortConfig, Verdict, port_id};
+use plexus_abi::{
+    Direction, DropReason, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_SHAPED, PortConfig, Verdict, port_id,
+};
 
 use super::{
     counters, fdb,
     policer::{self, Moment},
-    seen,
+    seen, shaper,
     skb::Skb,
 };
 use crate::pure::{ethernet::Ethernet, guard, wire::Wire};
@@ -19,7 +21,11 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
     if let Err(reason) = inspect(&skb, config) {
         return counters::drop(&skb, port, reason);
     }
-    if !policer::admit(port, Direction::FromPod, wire.bytes, &mut Moment::default()) {
+    if config.has(PORT_SHAPED) {
+        if !shaper::pace(&skb, port, wire.bytes) {
+            return counters::drop(&skb, port, DropReason::ShapedHorizon);
+        }
+    } else if !policer::admit(port, Direction::FromPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(&skb, port, DropReason::PolicedFromPod);
     }
     counters::from_pod(port, wire);

@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod arp;
 pub mod destination;
+pub mod edt;
 pub mod ethernet;
 pub mod frame;
 pub mod gcra;

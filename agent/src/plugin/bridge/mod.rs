@@ -131,6 +131,7 @@ fn port(call: &PluginCall<'_>, veth: &Veth, ips: &[IpConfig]) -> Result<PortReco
         guard_ip,
         ingress: None,
         egress: None,
+        shaping: None,
     })
 }
 

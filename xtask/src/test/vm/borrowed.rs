@@ -13,7 +13,7 @@ struct Loan {
     since: Series,
 }
 
-const LOANS: [Loan; 16] = [
+const LOANS: [Loan; 17] = [
     // A kernel without VLAN filtering on bridges skips it.
     Loan { program: "netns_bridge", tests: &["a_vlan_keeps_pods_apart"], since: Series::V6_1 },
     // Traffic and nftables rules of a bridge.
@@ -96,6 +96,8 @@ const LOANS: [Loan; 16] = [
         tests: &["policed_frames_are_sampled", "a_capture_has_what"],
         since: Series::V6_12,
     },
+    // The shaper writes a packet's time and marks, as each kernel's verifier allows.
+    Loan { program: "bpf_shaper", tests: &["a_queue_that_grows", "what_would_wait"], since: Series::V6_1 },
     // Programs are replaced under traffic; where uplinks have no tcx, `bpf_uplink_gate` shows it.
     Loan {
         program: "bpf_restart",
