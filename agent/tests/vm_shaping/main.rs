@@ -24,8 +24,9 @@ use serde_json::{Value, json};
 use crate::link_rig::support::{Node, failed, macvlan, meta, succeeded, with};
 
 const RATE_BPS: u64 = 10_000_000;
-/// Of UDP: so slow that an emulated machine which stands still for a tenth of a second finds packets waiting.
-const UDP_RATE_BPS: u64 = 2_000_000;
+/// Where the rate is measured: so slow that an emulated machine which stands still for a twentieth of a second finds packets
+/// waiting.
+const SLOW_BPS: u64 = 2_000_000;
 const OUTSIDE: &str = "10.1.0.254";
 /// Payload and whole of a full TCP frame, in bytes.
 const SEGMENT: (f64, f64) = (1448.0, 1514.0);
@@ -77,7 +78,7 @@ fn udp_share(pod: &Pod, node: &Node) -> f64 {
     };
     let seen = Flow::start(&pod.netns, &node.outside, spec).unwrap().wait().unwrap().steady_bps;
     #[expect(clippy::cast_precision_loss, reason = "a small number of bits")]
-    let share = seen / UDP_RATE_BPS as f64;
+    let share = seen / SLOW_BPS as f64;
     share
 }
 
@@ -87,10 +88,10 @@ fn a_shaped_macvlan_sends_exactly_its_rate_and_a_restart_keeps_that() {
         return;
     };
     let pod = node.known_pod("a", "");
-    let config = limited(UDP_RATE_BPS, json!({}));
+    let config = limited(SLOW_BPS, json!({}));
     let result = succeeded(&node.add(&pod, "eth0", &config));
     let shown = egress(&node);
-    assert_eq!((&shown["mode"], &shown["rateBps"]), (&json!("shaped"), &json!(UDP_RATE_BPS)), "{shown}");
+    assert_eq!((&shown["mode"], &shown["rateBps"]), (&json!("shaped"), &json!(SLOW_BPS)), "{shown}");
     assert!(tc(&pod.netns, &["qdisc", "show", "dev", "eth0"]).unwrap().contains("fq 7058: root"));
     let share = udp_share(&pod, &node);
     assert!((share - 1.0).abs() < 0.01, "{share} of the rate");
@@ -110,16 +111,16 @@ fn a_shaped_macvlan_sends_exactly_its_rate_and_a_restart_keeps_that() {
 fn tcp_gets_nearly_all_of_a_shaped_rate_without_a_policers_drops() {
     let Some(node) = start("tcp_gets_nearly_all_of_a_shaped_rate_without_a_policers_drops") else { return };
     let pod = node.known_pod("a", "");
-    succeeded(&node.add(&pod, "eth0", &limited(RATE_BPS, json!({}))));
+    succeeded(&node.add(&pod, "eth0", &limited(SLOW_BPS, json!({}))));
     let to: SocketAddr = (OUTSIDE.parse::<IpAddr>().unwrap(), 5002).into();
-    let moved = tcp::transfer(&pod.netns, &node.outside, to, Duration::from_secs(6)).unwrap();
+    let moved = tcp::transfer(&pod.netns, &node.outside, to, Duration::from_secs(8)).unwrap();
     #[expect(clippy::cast_precision_loss, reason = "a small number of bits")]
-    let possible = RATE_BPS as f64 * SEGMENT.0 / SEGMENT.1;
+    let possible = SLOW_BPS as f64 * SEGMENT.0 / SEGMENT.1;
     #[expect(clippy::cast_precision_loss, reason = "a small number of bytes")]
     let share = moved.bytes as f64 * 8.0 / moved.elapsed.as_secs_f64() / possible;
     assert!((0.97..1.05).contains(&share), "{share} of what the rate allows");
     assert_eq!(drops(&node, "policed-from-pod"), 0);
-    succeeded(&node.del(&pod, "eth0", &limited(RATE_BPS, json!({}))));
+    succeeded(&node.del(&pod, "eth0", &limited(SLOW_BPS, json!({}))));
     node.assert_clean(&[&pod]);
 }
 
