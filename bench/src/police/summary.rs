@@ -24,7 +24,7 @@ pub(super) fn ratios(report: &mut BenchReport) {
     }
     report.absent.insert(
         "tcp_goodput_shaped_percent_min",
-        "`bandwidth` polices and does not shape yet, so there is nothing to measure".into(),
+        "not measured here; guests that have fq hold it to 97: `cargo xtask test vm -- tcp_gets`".into(),
     );
 }
 
