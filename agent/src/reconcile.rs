@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::agent::Agent;
 use crate::delegate::NoShim;
@@ -35,7 +35,8 @@ pub fn start(agent: &Arc<Agent>) -> std::io::Result<()> {
 /// Gives addresses back that the API server did not take at DEL.
 fn release_pending(agent: &Agent) {
     if let Some(pools) = &agent.pools {
-        whereabouts::retry_pending(pools, |container| agent.locks.container(container, Instant::now()).ok());
+        let lock = |container: &str| agent.locks.container(container, Instant::now()).ok();
+        whereabouts::retry_pending(pools, SystemTime::now(), lock);
     }
 }
 

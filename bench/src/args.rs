@@ -137,6 +137,17 @@ impl PoliceOptions {
     }
 }
 
+/// How addresses are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum IpamMode {
+    /// Every ADD writes the shared pool
+    Classic,
+    /// Nodes hand out of slices that they own
+    Fast,
+    /// As fast, at a rate that leaves the machine idle most of the time: what one ADD takes when nodes do not share CPUs
+    FastPaced,
+}
+
 /// Options of `ipam`.
 #[derive(Debug, Args)]
 pub(crate) struct IpamOptions {
@@ -148,6 +159,15 @@ pub(crate) struct IpamOptions {
     /// Numbers of simulated nodes
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,16,64,256", value_parser = nodes)]
     pub(crate) nodes: Vec<usize>,
+    /// How addresses are kept
+    #[arg(
+        long,
+        value_name = "MODE,…",
+        value_delimiter = ',',
+        default_value = "classic,fast,fast-paced",
+        value_enum
+    )]
+    pub(crate) modes: Vec<IpamMode>,
     /// Addresses that each run hands out and takes back, IPv4 and IPv6 together
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = addresses)]
     pub(crate) addresses: usize,

@@ -128,7 +128,8 @@ pub trait PoolStore: Send + Sync {
     /// Makes an empty pool; one that is there already is a conflict.
     fn create_pool(&self, name: &str, range: &str, deadline: Instant) -> Result<IpPool, ApiError>;
 
-    /// Makes all changes or none, provided that the object still has `pool`'s version: else it is a conflict.
+    /// Makes all changes or none, provided that each entry to be changed is still as in `pool`: else it is a conflict.
+    /// Other entries may have changed meanwhile, so that nodes which take other addresses do not hinder each other.
     fn change_pool(
         &self,
         pool: &IpPool,

@@ -106,6 +106,22 @@ impl MemoryPools {
         state.changes.insert(at, Box::new(change));
     }
 
+    /// Changes a pool as the original does: provided that the whole object is still of `pool`'s version.
+    pub fn change_pool_of_version(
+        &self,
+        pool: &IpPool,
+        changes: &[PoolChange],
+        deadline: Instant,
+    ) -> Result<IpPool, ApiError> {
+        self.request("patch", "ippools", deadline, |state| {
+            let found = state.content.pools.get(&pool.name).ok_or(NOT_FOUND)?;
+            if found.resource_version != pool.resource_version {
+                return Err(CONFLICT);
+            }
+            state.change_pool(&pool.name, changes)
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,6 +174,23 @@ impl State {
     fn next_version(&mut self) -> String {
         self.version += 1;
         self.version.to_string()
+    }
+
+    /// Makes all changes of one pool or none.
+    fn change_pool(&mut self, name: &str, changes: &[PoolChange]) -> Result<IpPool, (ApiErrorKind, u16)> {
+        let version = self.next_version();
+        let pool = self.content.pools.get_mut(name).ok_or(NOT_FOUND)?;
+        let mut allocations = pool.allocations.clone();
+        for PoolChange { offset, to } in changes {
+            match to {
+                Some(allocation) => drop(allocations.insert(*offset, allocation.clone())),
+                // A JSON patch that removes what is not there is refused as a whole.
+                None => drop(allocations.remove(offset).ok_or(CONFLICT)?),
+            }
+        }
+        pool.allocations = allocations;
+        pool.resource_version = version;
+        Ok(pool.clone())
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut Content)) {
@@ -219,22 +252,14 @@ impl PoolStore for MemoryPools {
         deadline: Instant,
     ) -> Result<IpPool, ApiError> {
         self.request("patch", "ippools", deadline, |state| {
-            let version = state.next_version();
-            let found = state.content.pools.get_mut(&pool.name).ok_or(NOT_FOUND)?;
-            if found.resource_version != pool.resource_version {
+            let entry = |pool: &IpPool, offset: &u128| {
+                pool.allocations.get(offset).map(|held| (held.id.clone(), held.podref.clone()))
+            };
+            let found = state.content.pools.get(&pool.name).ok_or(NOT_FOUND)?;
+            if changes.iter().any(|change| entry(found, &change.offset) != entry(pool, &change.offset)) {
                 return Err(CONFLICT);
             }
-            let mut allocations = found.allocations.clone();
-            for PoolChange { offset, to } in changes {
-                match to {
-                    Some(allocation) => drop(allocations.insert(*offset, allocation.clone())),
-                    // A JSON patch that removes what is not there is refused as a whole.
-                    None => drop(allocations.remove(offset).ok_or(CONFLICT)?),
-                }
-            }
-            found.allocations = allocations;
-            found.resource_version = version;
-            Ok(found.clone())
+            state.change_pool(&pool.name, changes)
         })
     }
 
@@ -364,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_tested_against_the_version() {
+    fn a_change_is_tested_against_its_entries_and_the_originals_against_the_version() {
         let store = MemoryPools::default();
         let old = store.create_pool("p", "10.0.0.0/24", later()).unwrap();
         assert_eq!(store.create_pool("p", "10.0.0.0/24", later()).unwrap_err().kind, ApiErrorKind::Conflict);
@@ -372,7 +397,14 @@ mod tests {
         let new = store.change_pool(&old, std::slice::from_ref(&change), later()).unwrap();
         assert_eq!(store.change_pool(&old, &[change], later()).unwrap_err().kind, ApiErrorKind::Conflict);
         assert_eq!(store.pool("p", later()).unwrap(), Some(new));
-        assert_eq!(store.count(), 5);
+        let other = PoolChange { offset: 2, to: Some(crate::cluster::Allocation::default()) };
+        let refused = store.change_pool_of_version(&old, std::slice::from_ref(&other), later());
+        assert_eq!(refused.unwrap_err().kind, ApiErrorKind::Conflict);
+        let both = store.change_pool(&old, &[other], later()).unwrap();
+        assert_eq!(both.allocations.len(), 2, "an old look at the rest does no harm");
+        let gone = PoolChange { offset: 3, to: None };
+        assert_eq!(store.change_pool(&both, &[gone], later()).unwrap_err().kind, ApiErrorKind::Conflict);
+        assert_eq!(store.count(), 8);
     }
 
     #[test]

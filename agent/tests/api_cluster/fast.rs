@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use plexus_agent::cluster::{PoolStore, Slice};
+use plexus_agent::ipam::whereabouts::reconcile::decide::Known;
+use plexus_agent::ipam::whereabouts::reconcile::{Here, Pace, Reconciler};
 use plexus_agent::ipam::whereabouts::slices::{Lease, PoolSpec, Slices, Span, Wish};
 use serde_json::{Value, json};
 
@@ -143,4 +145,63 @@ fn what_was_claimed_for_another_node_meanwhile_is_not_handed_out_any_more() {
         assert!(!lost.contains(&given), "{given}");
     }
     assert_eq!(again.counters().lost.get(), 1);
+}
+
+/// Agents without records: what lives is what their pods show, and here are none.
+struct Bare;
+
+impl Here for Bare {
+    fn known(&self) -> Option<Known> {
+        Some(Known::default())
+    }
+
+    fn has_pod(&self, _: &str, _: &str) -> bool {
+        true
+    }
+}
+
+#[test]
+fn slices_of_a_lost_node_come_to_others_and_it_hands_out_nothing_of_them_when_it_returns() {
+    let Some(node) = Node::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let agent = |name: &str| {
+        let store = connect(&node, name) as Arc<dyn PoolStore>;
+        Slices::open(&dir.path().join(name), name, store).unwrap()
+    };
+    let wishes = [wish("10.82.0.0/27", "/28")];
+    node.api
+        .admin
+        .create(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a"}}))
+        .unwrap();
+    let (a, lost) = (agent("node-a"), agent("node-lost"));
+    let of_lost = lost.acquire(&wishes, &lease("of-lost"), soon()).unwrap()[0];
+    drop(lost);
+    let mut held = BTreeSet::new();
+    let error = loop {
+        match a.acquire(&wishes, &lease(&format!("a-{}", held.len())), soon()) {
+            Ok(given) => assert!(held.insert(given[0]), "{given:?} twice"),
+            Err(error) => break error,
+        }
+    };
+    for part in ["10.82.0.0/27", "node-lost"] {
+        assert!(error.to_string().contains(part), "{error} without {part}");
+    }
+    assert!(!held.contains(&of_lost) && held.len() >= 14, "{held:?}");
+
+    let store = connect(&node, "reconciler");
+    let mut reconciler = Reconciler::new("reconciler".into(), Pace::default());
+    let begun = Instant::now();
+    let mut freed = 0;
+    for round in 1..=3 {
+        let at = begun + Duration::from_mins(15 * round);
+        freed += reconciler.round(&*store, &Bare, at).unwrap().slices;
+    }
+    assert_eq!(freed, 1, "the slice of the node that is gone, and not the living one's");
+
+    let more = a.acquire(&wishes, &lease("more"), soon()).unwrap()[0];
+    assert!(!held.contains(&more));
+    let returned = agent("node-lost");
+    let error = returned.acquire(&wishes, &lease("new"), soon()).unwrap_err();
+    assert!(error.to_string().contains("node-a"), "{error}");
+    assert_eq!(returned.counters().lost.get(), 1);
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use plexus_agent::cluster::{
-    self, Allocation, ApiErrorKind, ApiServer, Calls, Catalog, PoolChange, PoolStore, Reservation,
-};
+use plexus_agent::cluster::{self, ApiServer, Calls, Catalog, IpPool, PoolStore, Reservation};
 use plexus_agent::ipam::whereabouts::{Cluster, choose, names, range};
 use plexus_agent::ipam::{Ipam, IpamRequest};
+use plexus_agent::lab::apiserver::Admin;
 use plexus_agent::lab::page;
 use plexus_cni::CniError;
 use plexus_cni::args::CniArgs;
+use plexus_cni::wire::Query;
 use serde_json::{Value, json};
 
 use crate::node::{Node, meta};
@@ -76,6 +76,7 @@ fn a_pod_gets_addresses_of_the_clusters_pools_and_gives_them_back() {
     assert_eq!(node.reservations(), ["10.77.0.1", "10.77.0.2", "fd77--1", "fd77--2"]);
     node.status_when("two", |status| status.contains("10.77.0.2") && status.contains("fd77::2"));
     assert_the_pools_are_on_the_page();
+    assert_plexusctl_shows_pools_holders_and_conflicts(&node);
     for pod in [&one, &two] {
         node.deleted(pod, &meta());
     }
@@ -83,6 +84,51 @@ fn a_pod_gets_addresses_of_the_clusters_pools_and_gives_them_back() {
     assert_eq!((node.pool("10.77.0.0-24"), node.pool("fd77---64")), (Vec::new(), Vec::new()));
     assert_eq!(node.reservations(), Vec::<String>::new());
     node.pool_calls(0);
+}
+
+/// `plexusctl ipam` and `plexusctl ipam 10.77.0.0-24`, before and after another pool gave away an address that a pod has.
+fn assert_plexusctl_shows_pools_holders_and_conflicts(node: &Node) {
+    let ask = |pool: Option<&str>| {
+        let answer = node.plexusd.ask(&Query::Ipam { pool: pool.map(str::to_owned) }).unwrap();
+        assert_eq!(answer["errors"], json!([]));
+        answer["pools"].as_array().unwrap().clone()
+    };
+    let all = ask(None);
+    let named = |name: &str| all.iter().find(|pool| pool["name"] == name).unwrap();
+    for name in ["10.77.0.0-24", "fd77---64"] {
+        let pool = named(name);
+        assert_eq!(
+            (&pool["kind"], &pool["used"], &pool["holders"]),
+            (&json!("whereabouts"), &json!(2), &Value::Null)
+        );
+        assert_eq!(pool["conflicts"], json!([]));
+    }
+    let one = ask(Some("10.77.0.0-24"));
+    let holder = |holder: &Value| format!("{} {} {}", holder["address"], holder["pod"], holder["interface"]);
+    let holders: Vec<_> = one[0]["holders"].as_array().unwrap().iter().map(holder).collect();
+    assert_eq!(
+        (one.len(), holders),
+        (
+            1,
+            vec![
+                r#""10.77.0.1" "default/one" "net1""#.to_owned(),
+                r#""10.77.0.2" "default/two" "net1""#.to_owned()
+            ]
+        )
+    );
+    let pools = format!("{OBJECTS}/ippools");
+    let stray = json!({
+        "apiVersion": "whereabouts.cni.cncf.io/v1alpha1", "kind": "IPPool",
+        "metadata": {"name": "10.77.0.0-30", "namespace": "kube-system"},
+        "spec": {"range": "10.77.0.0/30", "allocations": {"1": {"id": "x", "podref": "default/stray", "ifname": "net1"}}},
+    });
+    node.api.admin.create(&stray).unwrap();
+    let conflicts: Vec<Value> =
+        ask(None).iter().flat_map(|pool| pool["conflicts"].as_array().unwrap().clone()).collect();
+    assert!(conflicts.iter().any(|conflict| conflict["address"] == "10.77.0.1"), "{conflicts:?}");
+    node.api.admin.delete(&pools, "10.77.0.0-30").unwrap();
+    let unknown = node.plexusd.ask(&Query::Ipam { pool: Some("nowhere".into()) }).unwrap_err();
+    assert!(unknown.to_string().contains("nowhere"), "{unknown}");
 }
 
 /// All metrics that docs/metrics.md promises where there is an API server.
@@ -181,7 +227,13 @@ fn ask<T>(
 }
 
 /// Takes an address as the original does: pool first, reservation after; gives up after a lost reservation.
-fn original_add(store: &dyn PoolStore, pool: &str, range: &range::Range, id: &str) -> Option<u128> {
+fn original_add(
+    admin: &Admin,
+    store: &dyn PoolStore,
+    pool: &str,
+    range: &range::Range,
+    id: &str,
+) -> Option<u128> {
     let deadline = Instant::now() + Duration::from_secs(100);
     let mut elsewhere = BTreeSet::new();
     for _ in 0..200 {
@@ -196,26 +248,38 @@ fn original_add(store: &dyn PoolStore, pool: &str, range: &range::Range, id: &st
             continue;
         }
         let (podref, ifname) = (format!("default/{id}"), "net1".to_owned());
-        let holder = Allocation { id: id.into(), podref: podref.clone(), ifname: ifname.clone() };
-        match store.change_pool(&found, &[PoolChange { offset, to: Some(holder) }], deadline) {
-            Err(error) if error.kind == ApiErrorKind::Conflict => continue,
-            outcome => drop(outcome.unwrap()),
+        let holder = json!({"id": id, "podref": podref, "ifname": ifname});
+        if !original_change(admin, &found, offset, &holder) {
+            continue;
         }
         let reservation = Reservation { name, podref, ifname, ..Reservation::default() };
         if store.reserve(&reservation, deadline).is_ok() {
             return Some(offset);
         }
-        original_free(store, pool, offset, id);
+        original_free(admin, store, pool, offset, id);
     }
     None
 }
 
-fn original_free(store: &dyn PoolStore, pool: &str, offset: u128, id: &str) {
+/// One entry of a pool, provided that the whole object still has the version that was read; else false.
+fn original_change(admin: &Admin, pool: &IpPool, offset: u128, to: &Value) -> bool {
+    let change = json!({
+        "metadata": {"resourceVersion": pool.resource_version},
+        "spec": {"allocations": {offset.to_string(): to}},
+    });
+    match admin.patch(&format!("{OBJECTS}/ippools"), &pool.name, "", &change) {
+        Ok(_) => true,
+        Err(error) if error.to_string().contains("the object has been modified") => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn original_free(admin: &Admin, store: &dyn PoolStore, pool: &str, offset: u128, id: &str) {
     let deadline = Instant::now() + Duration::from_secs(100);
     loop {
         let found = store.pool(pool, deadline).unwrap().unwrap();
         let is_ours = found.allocations.get(&offset).is_some_and(|held| held.id == id);
-        if !is_ours || store.change_pool(&found, &[PoolChange { offset, to: None }], deadline).is_ok() {
+        if !is_ours || original_change(admin, &found, offset, &Value::Null) {
             return;
         }
     }
@@ -228,6 +292,7 @@ fn two_agents_and_an_original_share_a_pool_without_a_duplicate_or_a_leak() {
     let config = shared("wb", &["10.78.0.0/24"]);
     let text = range::RangeText { range: "10.78.0.0/24".into(), ..range::RangeText::default() };
     let range = range::Range::new(&text, "range").unwrap();
+    let admin = &node.api.admin;
     let held = Mutex::new(BTreeSet::new());
     let given = |address: &str| assert!(held.lock().unwrap().insert(address.to_owned()), "{address} twice");
     let back = |address: &str| assert!(held.lock().unwrap().remove(address), "{address} back twice");
@@ -263,11 +328,11 @@ fn two_agents_and_an_original_share_a_pool_without_a_duplicate_or_a_leak() {
         scope.spawn(move || {
             for round in 0..20 {
                 let id = format!("original-{round}");
-                let Some(offset) = original_add(&*store, "10.78.0.0-24", range, &id) else { continue };
+                let Some(offset) = original_add(admin, &*store, "10.78.0.0-24", range, &id) else { continue };
                 let address = range.address(offset).unwrap();
                 given(&address.to_string());
                 back(&address.to_string());
-                original_free(&*store, "10.78.0.0-24", offset, &id);
+                original_free(admin, &*store, "10.78.0.0-24", offset, &id);
                 let deadline = Instant::now() + Duration::from_secs(100);
                 store.unreserve(&names::reservation("", address), None, deadline).unwrap();
             }

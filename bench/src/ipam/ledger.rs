@@ -4,16 +4,24 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// The numbers of a pod's further sandboxes are this much higher each.
+pub(super) const SANDBOX: usize = 1_000_000;
+
 /// A simulated container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Container {
     /// Number of its node.
     pub(super) node: usize,
-    /// Its own number on that node.
+    /// Its own number on that node: its pod's, and on top of it [`SANDBOX`] for each sandbox before it.
     pub(super) number: usize,
 }
 
 impl Container {
+    /// Its pod's name.
+    pub(super) fn pod(self) -> String {
+        format!("pod-{}-{}", self.node, self.number % SANDBOX)
+    }
+
     /// Its `CNI_CONTAINERID`.
     pub(super) fn id(self) -> String {
         format!("{:024x}{:040x}", self.node, self.number)

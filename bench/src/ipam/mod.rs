@@ -26,7 +26,7 @@ use self::audit::Found;
 use self::ledger::{Container, Ledger};
 use self::run::{Outcome, Plan, run};
 use self::stage::Stage;
-use crate::args::IpamOptions;
+use crate::args::{IpamMode, IpamOptions};
 use crate::publish::publish;
 use crate::report::BenchReport;
 use crate::screen::Screen;
@@ -34,16 +34,8 @@ use crate::screen::Screen;
 /// Addresses of one container.
 const FAMILIES: usize = 2;
 
-/// How addresses are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Classic,
-    Fast,
-    /// Fast, at a rate that leaves the machine idle most of the time: what one ADD takes when nodes do not share CPUs.
-    FastPaced,
-}
-
-impl Mode {
+impl IpamMode {
+    /// As arms name it.
     fn name(self) -> &'static str {
         match self {
             Self::Classic => "classic",
@@ -58,7 +50,7 @@ pub(crate) fn verb(options: &IpamOptions, screen: &mut Screen) -> Result<ExitCod
     let mut report = BenchReport::begin("ipam");
     screen.heading("Addresses of a cluster");
     let mut stage = Stage::build(options)?;
-    for mode in [Mode::Classic, Mode::Fast, Mode::FastPaced] {
+    for &mode in &options.modes {
         for &count in &options.nodes {
             let text = format!("{} nodes, {}", count, mode.name());
             let progress = screen.progress(&text, 0);
@@ -75,19 +67,20 @@ pub(crate) fn verb(options: &IpamOptions, screen: &mut Screen) -> Result<ExitCod
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(stage: &mut Stage, options: &IpamOptions, mode: Mode, count: usize) -> Result<Outcome> {
+fn measure(stage: &mut Stage, options: &IpamOptions, mode: IpamMode, count: usize) -> Result<Outcome> {
     let network = format!("{}-{count}", mode.name().replace('_', "-"));
-    let nodes = stage.nodes(&network, count, mode != Mode::Classic)?;
+    let nodes = stage.nodes(&network, count, mode != IpamMode::Classic)?;
     let (requests, admin) = (stage.requests(), &stage.api.admin);
     let containers = options.addresses.div_ceil(FAMILIES).max(count);
-    let held = if mode == Mode::Classic { options.held.div_ceil(FAMILIES).max(count) } else { containers };
-    let rate = (mode == Mode::FastPaced).then_some(options.rate);
+    let held =
+        if mode == IpamMode::Classic { options.held.div_ceil(FAMILIES).max(count) } else { containers };
+    let rate = (mode == IpamMode::FastPaced).then_some(options.rate);
     let plan = Plan { containers, held, rate, limit: Duration::from_secs(options.limit_s) };
     let audit = |ledger: &Ledger| -> Result<Found> {
         let held = ledger.held();
         match mode {
-            Mode::Classic => audit::classic(admin, &network, &held, Container::id),
-            Mode::Fast | Mode::FastPaced => {
+            IpamMode::Classic => audit::classic(admin, &network, &held, Container::id),
+            IpamMode::Fast | IpamMode::FastPaced => {
                 let mut found = audit::fast(admin, &network, &held, |number| nodes[number].name.clone())?;
                 let leases: u64 = nodes.iter().map(node::Node::leases).sum::<Result<u64>>()?;
                 found.leaks += leases.saturating_sub(held.len() as u64);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use plexus_agent::cluster::{ApiServer, PoolStore};
@@ -26,7 +26,7 @@ pub(super) const SLICE_SIZES: [&str; 2] = ["/25", "/121"];
 /// How long one call may take.
 const CALL: Duration = Duration::from_mins(1);
 /// How long releases that were put off may take.
-const SETTLE: Duration = Duration::from_mins(1);
+const SETTLE: Duration = Duration::from_mins(3);
 const IFNAME: &str = "net1";
 
 /// A node.
@@ -72,7 +72,7 @@ impl Node {
 
     /// Gets the container its addresses.
     pub(super) fn add(&self, container: Container) -> Result<Vec<IpAddr>> {
-        let (id, pod) = (container.id(), format!("pod-{}-{}", container.node, container.number));
+        let (id, pod) = (container.id(), container.pod());
         match &self.kept {
             Kept::Classic { cluster, config } => {
                 let args = CniArgs::parse(&format!("K8S_POD_NAMESPACE=bench;K8S_POD_NAME={pod}"))?;
@@ -99,7 +99,7 @@ impl Node {
         let id = container.id();
         match &self.kept {
             Kept::Classic { cluster, config } => {
-                let pod = format!("pod-{}-{}", container.node, container.number);
+                let pod = container.pod();
                 let args = CniArgs::parse(&format!("K8S_POD_NAMESPACE=bench;K8S_POD_NAME={pod}"))?;
                 Ipam::Whereabouts.del(&self.request(&id, config, &args, cluster))?;
             }
@@ -114,7 +114,7 @@ impl Node {
         let (count, until) = (cluster.pending.len(), Instant::now() + SETTLE);
         while !cluster.pending.is_empty() {
             ensure!(Instant::now() < until, "{}: releases are still put off after {SETTLE:?}", self.name);
-            retry_pending(cluster, |_| Some(()));
+            retry_pending(cluster, SystemTime::now(), |_| Some(()));
             sleep(Duration::from_millis(100));
         }
         Ok(count)

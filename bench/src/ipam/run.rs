@@ -9,9 +9,12 @@ use anyhow::{Context as _, Result, anyhow};
 use hdrhistogram::Histogram;
 
 use super::audit::Found;
-use super::ledger::{Container, Ledger};
+use super::ledger::{Container, Ledger, SANDBOX};
 use super::node::Node;
 use super::requests::{Requests, Seen};
+
+/// Between two tries of one ADD.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +31,7 @@ pub(super) struct Plan {
 
 /// What was seen.
 pub(super) struct Outcome {
-    /// Time of each ADD, in nanoseconds, but for each node's first.
+    /// Time of each ADD with its further tries, in nanoseconds, but for each node's first.
     pub(super) add: Histogram<u64>,
     /// Time of each node's first ADD.
     pub(super) cold: Histogram<u64>,
@@ -40,13 +43,13 @@ pub(super) struct Outcome {
     pub(super) rate: f64,
     /// Requests while containers were added, and while they were deleted.
     pub(super) requests: [Seen; 2],
-    /// ADDs that failed.
+    /// Tries of ADDs that failed.
     pub(super) failures: u64,
     /// Addresses that two held, or that somebody else may get.
     pub(super) duplicates: u64,
     /// What is held by nobody.
     pub(super) leaks: u64,
-    /// DELs whose release was put off for a moment.
+    /// Releases that were put off, of DELs and of ADDs that failed.
     pub(super) settled: u64,
     /// Whether the limit ended it.
     pub(super) is_cut: bool,
@@ -80,6 +83,8 @@ pub(super) fn run(
         let before = requests.seen();
         let (batches, took) = add(nodes, &plan, &ledger, done, count, begun)?;
         let between = requests.seen();
+        // What failed may still have taken effect: that is no leak as long as its release is noted.
+        outcome.settled += settle(nodes)?;
         let found = audit(&ledger)?;
         outcome.duplicates += found.unprotected;
         outcome.leaks += found.leaks;
@@ -93,7 +98,7 @@ pub(super) fn run(
         for time in free(nodes, &ledger, batches)? {
             outcome.del.record(time)?;
         }
-        outcome.settled += nodes.iter().map(Node::settle).sum::<Result<usize>>()? as u64;
+        outcome.settled += settle(nodes)?;
         outcome.requests[0].add(between.since(before));
         outcome.requests[1].add(requests.seen().since(auditing));
         busy += took;
@@ -104,6 +109,11 @@ pub(super) fn run(
     outcome.addresses = counted;
     outcome.rate = per_second(counted, busy);
     Ok(outcome)
+}
+
+/// Makes all releases that were put off; how many there were.
+fn settle(nodes: &[Node]) -> Result<u64> {
+    Ok(nodes.iter().map(Node::settle).sum::<Result<usize>>()? as u64)
 }
 
 /// Containers `from` and up are added, `count` of them over all nodes; each node's in turn.
@@ -129,20 +139,32 @@ fn add(
             if begun.elapsed() >= plan.limit {
                 break;
             }
-            let container = Container { node: node.number, number: from + at };
             let is_first = from == 0 && at == node.number;
             let asked = Instant::now();
-            match node.add(container) {
-                Ok(addresses) => {
-                    let time = nanoseconds(asked.elapsed());
-                    ledger.took(container, &addresses);
-                    batch.held.push((container, addresses));
-                    if is_first { batch.cold = Some(time) } else { batch.add.push(time) }
+            // As the kubelet does: another try in another sandbox.
+            for sandbox in 0.. {
+                let container = Container { node: node.number, number: from + at + sandbox * SANDBOX };
+                match node.add(container) {
+                    Ok(addresses) => {
+                        let time = nanoseconds(asked.elapsed());
+                        ledger.took(container, &addresses);
+                        batch.held.push((container, addresses));
+                        if is_first {
+                            batch.cold = Some(time)
+                        } else {
+                            batch.add.push(time)
+                        }
+                        break;
+                    }
+                    Err(error) => {
+                        eprintln!("{}: {error:#}", node.name);
+                        batch.failures += 1;
+                    }
                 }
-                Err(error) => {
-                    eprintln!("{}: {error:#}", node.name);
-                    batch.failures += 1;
+                if begun.elapsed() >= plan.limit {
+                    break;
                 }
+                sleep(RETRY);
             }
         }
         batch

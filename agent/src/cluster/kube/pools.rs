@@ -149,15 +149,7 @@ impl PoolStore for ApiServer {
         changes: &[PoolChange],
         deadline: Instant,
     ) -> Result<IpPool, ApiError> {
-        let version = &pool.resource_version;
-        let mut steps = vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})];
-        steps.extend(changes.iter().map(|PoolChange { offset, to }| {
-            let path = format!("/spec/allocations/{offset}");
-            match to {
-                Some(holder) => json!({"op": "add", "path": path, "value": objects::allocation(holder)}),
-                None => json!({"op": "remove", "path": path}),
-            }
-        }));
+        let steps: Vec<Value> = changes.iter().flat_map(|change| objects::pool_steps(pool, change)).collect();
         self.json_patch::<PoolObject>(POOLS, &pool.name, &steps, deadline).map(IpPool::from)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
 use plexus_cni::json::Object;
@@ -46,6 +46,7 @@ pub(in crate::ipam) fn add(request: &IpamRequest) -> Result<IpamResult, CniError
         deadline,
         given: Vec::new(),
         is_begun: false,
+        is_doubtful: false,
         reservations: Vec::new(),
     };
     for part in &config.parts {
@@ -102,6 +103,8 @@ struct Taker<'a> {
     given: Vec<IpAddr>,
     /// Whether anything was asked to be changed.
     is_begun: bool,
+    /// Whether a request that nobody heard the end of may still take effect.
+    is_doubtful: bool,
     /// Names of reservations that may have been made.
     reservations: Vec<String>,
 }
@@ -183,7 +186,7 @@ impl Taker<'_> {
                     )));
             }
             self.reservations.push(name.clone());
-            match self.noted(reservation::take(self.cluster, &name, &self.holder, self.deadline))? {
+            match self.asked(reservation::take(self.cluster, &name, &self.holder, self.deadline))? {
                 Reserved::Ours => {}
                 Reserved::Others(other) => {
                     self.reservations.pop();
@@ -193,11 +196,11 @@ impl Taker<'_> {
             }
         }
         let wish = Wish::Hold { offset, holder: self.holder.clone() };
-        match self.noted(shared.make(&*self.cluster.store, wish, self.deadline))? {
+        match self.asked(shared.make(&*self.cluster.store, wish, self.deadline))? {
             Outcome::Granted => Ok(None),
             Outcome::Lost(other) => {
                 if self.config.overlapping {
-                    self.noted(reservation::give_back(self.cluster, &name, &self.holder, self.deadline))?;
+                    self.asked(reservation::give_back(self.cluster, &name, &self.holder, self.deadline))?;
                     self.reservations.pop();
                 }
                 Ok(Some(text_of(&other)))
@@ -215,12 +218,21 @@ impl Taker<'_> {
         outcome.map_err(CniError::from)
     }
 
+    /// As `noted`, for what was to be changed: without an answer it may be done all the same, now or in a while.
+    fn asked<T>(&mut self, outcome: Result<T, ApiError>) -> Result<T, CniError> {
+        self.is_doubtful |= outcome.as_ref().is_err_and(|error| error.kind.is_passing());
+        self.noted(outcome)
+    }
+
     /// Releases what was or may have been taken.
     fn undo(&self, request: &IpamRequest, error: CniError) -> CniError {
         if !self.is_begun {
             return error;
         }
-        let release = release::of(request, self.config, self.reservations.clone());
+        let mut release = release::of(request, self.config, self.reservations.clone());
+        if self.is_doubtful {
+            release = release.after_requests_in_flight(SystemTime::now());
+        }
         match release::now_or_later(self.cluster, &release, Instant::now() + UNDO_MAX) {
             Ok(()) => error,
             Err(second) => {

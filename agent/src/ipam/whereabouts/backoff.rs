@@ -34,11 +34,6 @@ impl Backoff {
         self.part(doubled(FAILURE_FIRST, self.failures, FAILURE_LONGEST))
     }
 
-    /// How many races were lost since the last success.
-    pub fn races(&self) -> u32 {
-        self.races
-    }
-
     /// How many calls failed since the last success.
     pub fn failures(&self) -> u32 {
         self.failures
@@ -77,7 +72,7 @@ mod tests {
             assert!(backoff.after_race() <= doubled(RACE_FIRST, round + 1, RACE_LONGEST));
             assert!((FAILURE_FIRST / 4..=FAILURE_LONGEST).contains(&backoff.after_failure()));
         }
-        assert_eq!(backoff.races(), 20);
+        assert_eq!(backoff.races, 20);
         backoff.reset();
         assert!(backoff.after_race() <= RACE_FIRST);
     }

@@ -6,14 +6,13 @@ use super::range::Range;
 use crate::cluster::Allocation;
 
 /// The lowest offset that the range gives and nobody has, as the original chooses; `skip` free ones before it are left
-/// to others who choose at the same time. With fewer free ones it is the last of them.
+/// to others who choose at the same time; with fewer free ones it is counted round.
 pub fn lowest_free(
     range: &Range,
     taken: &BTreeMap<u128, Allocation>,
     avoid: &BTreeSet<u128>,
     skip: usize,
 ) -> Option<u128> {
-    let mut found = None;
     let mut left = skip;
     let mut held = taken.range(range.first..).map(|(offset, _)| *offset).peekable();
     let mut at = range.first;
@@ -24,15 +23,15 @@ pub fn lowest_free(
         }
         while held.next_if(|offset| *offset < at).is_some() {}
         if held.peek() != Some(&at) && !avoid.contains(&at) {
-            found = Some(at);
             match left.checked_sub(1) {
                 Some(fewer) => left = fewer,
-                None => return found,
+                None => return Some(at),
             }
         }
         at += 1;
     }
-    found
+    let around = skip.checked_rem(skip - left)?;
+    lowest_free(range, taken, avoid, around)
 }
 
 /// What this pod's interface holds of the range, apart from `used`.
@@ -70,7 +69,8 @@ mod tests {
         assert_eq!(lowest_free(&range, &taken(&[0, 1, 2, 3]), &avoid, 0), Some(9));
         assert_eq!(lowest_free(&range, &taken(&[1, 3]), &avoid, 0), Some(2));
         assert_eq!(lowest_free(&range, &taken(&[1, 3]), &avoid, 1), Some(9));
-        assert_eq!(lowest_free(&range, &taken(&[1, 3]), &avoid, 99), Some(14));
+        assert_eq!(lowest_free(&range, &taken(&[1, 3]), &avoid, 6), Some(14));
+        assert_eq!(lowest_free(&range, &taken(&[1, 3]), &avoid, 7), Some(2), "counted round");
         let all: Vec<u128> = (0..16).collect();
         assert_eq!(lowest_free(&range, &taken(&all), &avoid, 0), None);
     }
@@ -102,7 +102,7 @@ mod tests {
             let held: Vec<u128> = held.into_iter().collect();
             let free: Vec<u128> =
                 (0..64).filter(|at| range.gives(*at) && !held.contains(at) && !avoid.contains(at)).collect();
-            let expected = free.get(skip).or(free.last()).copied();
+            let expected = skip.checked_rem(free.len()).map(|at| free[at]);
             prop_assert_eq!(lowest_free(&range, &taken(&held), &avoid, skip), expected);
         }
     }

@@ -13,6 +13,7 @@ mod check;
 pub mod choose;
 mod cluster;
 pub mod config;
+mod crowd;
 pub mod exhausted;
 mod flat_file;
 mod gc;

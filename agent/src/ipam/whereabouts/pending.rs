@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
 use plexus_cni::{CniError, Code};
@@ -13,6 +14,9 @@ use crate::install::atomic;
 
 /// Folder below the state directory.
 const FOLDER: &str = "releases";
+/// A request that nobody heard the end of may take effect this much later: kube-apiserver gives one up after 60 s
+/// (`--request-timeout`).
+const IN_FLIGHT_MAX_S: u64 = 65;
 /// Largest file that is read.
 const BYTES_MAX: u64 = 1024 * 1024;
 
@@ -36,6 +40,9 @@ pub struct Release {
     pub pools: Vec<PoolPlace>,
     /// Reservations that it may have made without an allocation.
     pub reservations: Vec<String>,
+    /// Unix time in seconds before which it is of no use alone: what the failed ADD asked for may still take effect.
+    #[serde(default)]
+    pub not_before_s: u64,
 }
 
 /// A pool and its range.
@@ -48,6 +55,17 @@ pub struct PoolPlace {
 }
 
 impl Release {
+    /// To be made once nothing that is under way at `now` can take effect any more.
+    pub(super) fn after_requests_in_flight(self, now: SystemTime) -> Self {
+        Self { not_before_s: unix_s(now).saturating_add(IN_FLIGHT_MAX_S), ..self }
+    }
+
+    /// Whether its time has come. After a clock that was set back it is not waited for longer than ever was meant.
+    pub(super) fn is_due(&self, now: SystemTime) -> bool {
+        let now = unix_s(now);
+        self.not_before_s <= now || self.not_before_s > now.saturating_add(IN_FLIGHT_MAX_S)
+    }
+
     /// The interface as a pool's allocation names it.
     pub fn holder(&self) -> Allocation {
         Allocation { id: self.container_id.clone(), podref: self.podref.clone(), ifname: self.ifname.clone() }
@@ -134,6 +152,10 @@ impl Pending {
     }
 }
 
+fn unix_s(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 fn read(path: &Path) -> io::Result<Vec<Release>> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -153,6 +175,8 @@ fn failed(path: &Path, error: &io::Error) -> CniError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -168,6 +192,7 @@ mod tests {
             overlapping: true,
             pools: vec![PoolPlace { name: "10.0.0.0-24".into(), network: "10.0.0.0/24".parse().unwrap() }],
             reservations: vec!["10.0.0.1".into()],
+            not_before_s: 0,
         };
         let other = Release { network: "m".into(), ..release.clone() };
         for release in [&release, &release, &other] {
@@ -180,5 +205,28 @@ mod tests {
         assert_eq!(again.of("c", "net1").unwrap(), std::slice::from_ref(&other));
         again.done(&other).unwrap();
         assert!(again.is_empty() && again.of("c", "net1").unwrap().is_empty());
+    }
+    #[test]
+    fn a_release_waits_for_requests_in_flight_and_not_for_a_clock_that_was_set_back() {
+        let release = Release {
+            network: "n".into(),
+            container_id: "c".into(),
+            ifname: "net1".into(),
+            podref: "ns/p".into(),
+            network_name: String::new(),
+            overlapping: true,
+            pools: Vec::new(),
+            reservations: Vec::new(),
+            not_before_s: 0,
+        };
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        assert!(release.is_due(now));
+        let later = release.after_requests_in_flight(now);
+        for (seconds, is_due) in
+            [(0, false), (64, false), (65, true), (1_000, true), (-1, true), (-900_000, true)]
+        {
+            let at = UNIX_EPOCH + Duration::from_secs(1_000_000_u64.saturating_add_signed(seconds));
+            assert_eq!(later.is_due(at), is_due, "{seconds} s later");
+        }
     }
 }

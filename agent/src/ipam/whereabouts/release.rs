@@ -1,7 +1,7 @@
 //! Giving addresses back: at once if the API server answers, else from a file until it does.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use plexus_cni::{CniError, Code};
 
@@ -50,10 +50,12 @@ pub(super) fn of(request: &IpamRequest, config: &Config, reservations: Vec<Strin
         overlapping: config.overlapping,
         pools,
         reservations,
+        not_before_s: 0,
     }
 }
 
-/// Releases, or keeps the release for later; an error only if neither is possible.
+/// Releases, or keeps the release for later; an error only if neither is possible. One whose time has not come is made and
+/// kept: it is made again then.
 pub(super) fn now_or_later(cluster: &Cluster, release: &Release, deadline: Instant) -> Result<(), CniError> {
     let why = if cluster.is_away() {
         "the API server did not answer a moment ago".to_owned()
@@ -61,7 +63,8 @@ pub(super) fn now_or_later(cluster: &Cluster, release: &Release, deadline: Insta
         let outcome = now(cluster, release, deadline.min(Instant::now() + DEL_MAX));
         cluster.note(&outcome);
         match outcome {
-            Ok(()) => return Ok(()),
+            Ok(()) if release.is_due(SystemTime::now()) => return Ok(()),
+            Ok(()) => "what the failed ADD asked for may still take effect".to_owned(),
             Err(error) => error.to_string(),
         }
     };
@@ -70,7 +73,7 @@ pub(super) fn now_or_later(cluster: &Cluster, release: &Release, deadline: Insta
         container = release.container_id,
         interface = release.ifname,
         why,
-        "addresses cannot be released now; it is tried again until it works"
+        "addresses are released later; it is tried again until it works"
     );
     cluster.pending.put(release)
 }

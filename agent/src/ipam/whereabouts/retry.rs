@@ -1,6 +1,6 @@
 //! Releases that were kept are made as soon as the API server takes them.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::cluster::Cluster;
 use super::release;
@@ -10,10 +10,14 @@ const ROUND_MAX: usize = 1024;
 /// How long one release may take.
 const RELEASE_MAX: Duration = Duration::from_secs(10);
 
-/// Makes kept releases; the first that nobody answers ends the round. `lock` takes the lock of a container, unless
-/// somebody works on it: an ADD of the same interface must not lose its address to an earlier one's release.
-pub fn pending<Lock>(cluster: &Cluster, lock: impl Fn(&str) -> Option<Lock>) {
+/// Makes kept releases that are due `now`; the first that nobody answers ends the round. `lock` takes the lock of a
+/// container, unless somebody works on it: an ADD of the same interface must not lose its address to an earlier one's
+/// release.
+pub fn pending<Lock>(cluster: &Cluster, now: SystemTime, lock: impl Fn(&str) -> Option<Lock>) {
     for release in cluster.pending.all(ROUND_MAX) {
+        if !release.is_due(now) {
+            continue;
+        }
         let Some(_ours) = lock(&release.container_id) else { continue };
         // Read again under the lock: somebody may have made it.
         let is_still_there = |all: Vec<_>| all.contains(&release);

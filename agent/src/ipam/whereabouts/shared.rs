@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::backoff::Backoff;
 use super::choose::lowest_free;
+use super::crowd::Crowd;
 use super::range::Range;
 use super::wish::{Judgement, Wish};
 use crate::cluster::{Allocation, ApiError, ApiErrorKind, IpPool, PoolChange, PoolStore};
@@ -52,6 +53,7 @@ struct State {
     claimed: BTreeSet<u128>,
     passed_over: BTreeMap<u128, Instant>,
     backoff: Backoff,
+    crowd: Crowd,
     retries: u64,
 }
 
@@ -131,11 +133,8 @@ impl SharedPool {
         avoid.extend(&state.claimed);
         avoid.extend(state.passed_over.keys());
         // After lost races the choice spreads, or all agents would go on to want the same address.
-        let spread = match state.backoff.races() {
-            0 => 0,
-            races => state.backoff.chance(1 << races.min(8)),
-        };
-        let skip = usize::try_from(spread).unwrap_or_default();
+        let skip = state.backoff.chance(state.crowd.places());
+        let skip = usize::try_from(skip).unwrap_or_default();
         let offset = lowest_free(range, &pool.allocations, &avoid, skip)?;
         state.claimed.insert(offset);
         Some(Claim { pool: self, offset })
@@ -149,6 +148,7 @@ impl SharedPool {
     /// Notes that an address is reserved by somebody who is not in this pool.
     pub fn pass_over(&self, offset: u128) {
         let mut state = self.lock();
+        state.crowd.met();
         if state.passed_over.len() < PASSED_OVER_MAX {
             state.passed_over.insert(offset, Instant::now() + PASSED_OVER);
         }
@@ -220,8 +220,12 @@ impl SharedPool {
         state.known = round.known;
         let (mut rest, mut pause) = (Vec::new(), None);
         match round.error {
-            None => state.backoff.reset(),
+            None => {
+                state.backoff.reset();
+                state.crowd.passed();
+            }
             Some(error) if error.kind == ApiErrorKind::Conflict => {
+                state.crowd.met();
                 pause = Some(state.backoff.after_race());
             }
             Some(error) if error.kind.is_passing() => {

@@ -7,7 +7,7 @@ mod race;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use plexus_cni::args::CniArgs;
 use plexus_cni::{CniError, CniResult, Version};
@@ -79,7 +79,7 @@ impl Node {
     }
 
     fn retry(&self) {
-        retry_pending(&self.cluster, |_| Some(()));
+        retry_pending(&self.cluster, SystemTime::now() + Duration::from_mins(2), |_| Some(()));
     }
 
     fn check(&self, config: &Value, who: Who, addresses: &[String]) -> Result<(), CniError> {

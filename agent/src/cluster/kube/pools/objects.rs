@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::status_addresses;
-use crate::cluster::{Allocation, IpPool, LivePod, Reservation, Slice, SlicePool};
+use crate::cluster::{Allocation, IpPool, LivePod, PoolChange, Reservation, Slice, SlicePool};
 
 /// The annotation in which a pod's addresses stand.
 const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
@@ -19,6 +19,24 @@ pub(super) fn new(kind: &str, name: &str, spec: &Value) -> Value {
 
 pub(super) fn allocation(Allocation { id, podref, ifname }: &Allocation) -> Value {
     json!({"id": id, "podref": podref, "ifname": ifname})
+}
+
+/// Steps of a JSON patch that make one change if the entry is still as in `pool`. Only its members are tested, because
+/// objects of old versions have fewer; the test of a missing one with `null` holds only where there is none.
+pub(super) fn pool_steps(pool: &IpPool, PoolChange { offset, to }: &PoolChange) -> Vec<Value> {
+    let path = format!("/spec/allocations/{offset}");
+    let mut steps = match pool.allocations.get(offset) {
+        None => vec![json!({"op": "test", "path": path, "value": null})],
+        Some(Allocation { id, podref, .. }) => vec![
+            json!({"op": "test", "path": format!("{path}/id"), "value": id}),
+            json!({"op": "test", "path": format!("{path}/podref"), "value": podref}),
+        ],
+    };
+    steps.push(match to {
+        Some(holder) => json!({"op": "add", "path": path, "value": allocation(holder)}),
+        None => json!({"op": "remove", "path": path}),
+    });
+    steps
 }
 
 pub(super) fn slice(Slice { node, range }: &Slice) -> Value {

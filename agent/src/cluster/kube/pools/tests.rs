@@ -19,7 +19,7 @@ fn pool(version: &str, allocations: &Value) -> Value {
 }
 
 #[test]
-fn a_pool_is_changed_by_a_patch_that_tests_its_version() {
+fn a_pool_is_changed_by_a_patch_that_tests_the_entries_it_changes() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sent = Arc::clone(&seen);
     let stage = Stage::open(move |asked| match &*asked.what {
@@ -46,8 +46,10 @@ fn a_pool_is_changed_by_a_patch_that_tests_its_version() {
     assert_eq!((answer.resource_version.as_str(), answer.allocations.len()), ("8", 0));
     let body: Value = serde_json::from_str(&seen.lock().unwrap()[0]).unwrap();
     let expected = json!([
-        {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "test", "path": "/spec/allocations/4", "value": null},
         {"op": "add", "path": "/spec/allocations/4", "value": {"id": "c", "podref": "n/p", "ifname": ""}},
+        {"op": "test", "path": "/spec/allocations/3/id", "value": "c"},
+        {"op": "test", "path": "/spec/allocations/3/podref", "value": "n/p"},
         {"op": "remove", "path": "/spec/allocations/3"},
     ]);
     assert_eq!(body, expected);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use plexus_cni::CniError;
 use plexus_cni::args::CniArgs;
@@ -105,7 +105,7 @@ impl Node {
 
     /// What the agent does every 10 s.
     pub(super) fn retry(&self) {
-        retry_pending(&self.cluster, |_| Some(()));
+        retry_pending(&self.cluster, SystemTime::now() + Duration::from_mins(2), |_| Some(()));
     }
 
     pub(super) fn has_pending(&self) -> bool {

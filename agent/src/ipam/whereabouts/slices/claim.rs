@@ -23,6 +23,16 @@ use crate::cluster::{ApiError, ApiErrorKind, Slice, SlicePool};
 
 /// Longest wait for one answer.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// How long a try of a claim may take at first; after every few failures it may take twice as long. Changes of one object are
+/// made again inside the API server until nobody else was faster, so each one that is there slows all others: who is not
+/// served soon leaves, and comes back at another time.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// So many failures double it.
+const PATIENCE_DOUBLES: u32 = 4;
+/// A look that took no longer met no crowd.
+const PROMPT: Duration = Duration::from_millis(100);
+/// The change after a slow look comes within so many times what that took: a claim costs the API server several looks.
+const SPREAD: u32 = 16;
 /// Most tries for one slice: others may be faster each time.
 const TRIES_MAX: u32 = 24;
 /// Most slices that are given back again because others hold them, in one call.
@@ -113,6 +123,7 @@ impl Slices {
     ) -> Result<Vec<Claimed>, CniError> {
         let mut failures = 0;
         while failures < TRIES_MAX {
+            let asked = Instant::now();
             let pool = match self.read(&lack.spec, deadline) {
                 Ok(pool) => pool,
                 Err(error) => {
@@ -120,6 +131,7 @@ impl Slices {
                     continue;
                 }
             };
+            let looked = asked.elapsed();
             check_range(&pool, &lack.spec)?;
             let (ours, returning) = self.compare(&lack.turn, &pool);
             let is_satisfied = is_satisfied(&lack.turn.pool.lock(), &lack.spec, lack.need)
@@ -135,9 +147,12 @@ impl Slices {
                     None => return Err(self.nothing_free(&pool, lack)),
                 }
             };
+            self.stand_back(looked, deadline);
             let slice = Slice { node: String::new(), range: pool.slices[wanted.index].range.clone() };
-            let deadline_of_request = deadline.min(Instant::now() + REQUEST_MAX);
-            match self.api.change_slice(&pool.name, wanted.index, &slice, &self.node, deadline_of_request) {
+            let patience =
+                PATIENCE.saturating_mul(1 << (failures / PATIENCE_DOUBLES).min(8)).min(REQUEST_MAX);
+            let until = deadline.min(Instant::now() + patience);
+            match self.api.change_slice(&pool.name, wanted.index, &slice, &self.node, until) {
                 Ok(()) => {
                     self.counters.claimed.count();
                     return Ok(ours.into_iter().chain([wanted]).collect());
@@ -328,6 +343,15 @@ impl Slices {
         })
     }
 
+    /// Waits where a look took long: many ask at once, and they do better one after the other.
+    fn stand_back(&self, looked: Duration, deadline: Instant) {
+        if looked <= PROMPT {
+            return;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        std::thread::sleep(self.dice.up_to(looked * SPREAD).min(left / 4));
+    }
+
     /// Waits before the next try, if there is to be one: after a lost race, and where a pod waits after what passes by
     /// itself.
     fn wait_after(
@@ -337,9 +361,10 @@ impl Slices {
         failures: &mut u32,
         deadline: Instant,
     ) -> Result<(), CniError> {
-        let wait = self.dice.wait(*failures);
+        let is_race = error.kind == ApiErrorKind::Conflict;
+        let wait = if is_race { self.dice.after_race(*failures) } else { self.dice.after_crowd(*failures) };
         let is_waited_for = matches!(need, Need::Address | Need::This(_));
-        let is_passing = error.kind == ApiErrorKind::Conflict || (is_waited_for && error.kind.is_passing());
+        let is_passing = is_race || (is_waited_for && error.kind.is_passing());
         *failures += 1;
         if !is_passing || *failures >= TRIES_MAX || Instant::now() + wait >= deadline {
             return Err(error.into());

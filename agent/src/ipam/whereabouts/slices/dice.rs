@@ -6,8 +6,12 @@ use std::time::Duration;
 
 /// The longest first wait after a lost race; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
-/// The longest wait of all.
+/// The longest wait after lost races.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// The longest first wait after a request that was not served in time; it doubles with each further one.
+const FIRST_CROWD_WAIT: Duration = Duration::from_secs(4);
+/// The longest wait after those: hundreds of nodes that begin at once are spread over it, one every few tens of milliseconds.
+const LONGEST_CROWD_WAIT: Duration = Duration::from_secs(16);
 
 /// A sequence of numbers that follows from its seed.
 #[derive(Debug)]
@@ -38,15 +42,27 @@ impl Dice {
     }
 
     /// How long to wait after `failures` tries that were lost: between half of a bound that doubles, and all of it.
-    pub(super) fn wait(&self, failures: u32) -> Duration {
+    pub(super) fn after_race(&self, failures: u32) -> Duration {
         let whole = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
         self.part_of(whole)
     }
 
+    /// How long to wait after `failures` tries, the last of which the API server did not serve in time: anything up to a
+    /// bound that doubles, so that those who came at once come back one by one.
+    pub(super) fn after_crowd(&self, failures: u32) -> Duration {
+        let whole = FIRST_CROWD_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_CROWD_WAIT);
+        self.up_to(whole)
+    }
+
     /// Between half of `whole` and all of it.
     pub(super) fn part_of(&self, whole: Duration) -> Duration {
+        whole / 2 + self.up_to(whole / 2)
+    }
+
+    /// Anything up to `whole`.
+    pub(super) fn up_to(&self, whole: Duration) -> Duration {
         let thousandths = u32::try_from(self.below(1_000)).unwrap_or_default();
-        whole / 2 + whole / 2 * thousandths / 1_000
+        whole / 1_000 * thousandths
     }
 }
 
@@ -61,8 +77,10 @@ mod tests {
         assert_eq!(rolled, (0..100).map(|_| two.below(10)).collect::<Vec<_>>());
         assert!((0..10).all(|face| rolled.contains(&face)));
         for failures in 0..40 {
-            let wait = one.wait(failures);
+            let wait = one.after_race(failures);
             assert!(wait >= FIRST_WAIT / 2 && wait <= LONGEST_WAIT, "{wait:?}");
+            let wait = one.after_crowd(failures);
+            assert!(wait <= (FIRST_CROWD_WAIT * (1 << failures.min(2))).min(LONGEST_CROWD_WAIT), "{wait:?}");
         }
         assert_eq!(one.below(0), 0);
     }

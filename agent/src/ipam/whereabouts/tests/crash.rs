@@ -1,6 +1,7 @@
 //! A crash at any request of an ADD or DEL.
 
 use super::*;
+use crate::cluster::{Allocation, Reservation};
 use crate::lab::Fault;
 
 /// A config with two parts, so that a crash can fall between them.
@@ -72,6 +73,34 @@ fn an_add_whose_requests_are_lost_is_released_from_its_note() {
         node.del(&config(), who("first", "first"));
         assert_nothing_held(&node.store, when);
     });
+}
+
+#[test]
+fn what_a_failed_add_asked_for_is_freed_even_if_it_takes_effect_after_the_undoing() {
+    let store = cluster();
+    let mut node = Node::on(&store);
+    node.patience = Duration::from_millis(5100);
+    // Slices and pool are read; what follows is under way for long, and nobody hears of it.
+    store.die(2, Fault::Before);
+    node.add(&config(), who("c", "p")).unwrap_err();
+    store.revive();
+    let before = (held(&store), reserved(&store));
+    let (podref, ifname) = ("n/p".to_owned(), "net1".to_owned());
+    store.edit(|content| {
+        let name = "10.0.0.2".to_owned();
+        let held = Allocation { id: "c".into(), podref: podref.clone(), ifname: ifname.clone() };
+        content.pools.get_mut("10.0.0.0-24").unwrap().allocations.insert(2, held);
+        let container_id = "c".to_owned();
+        let reserved =
+            Reservation { name: name.clone(), container_id, podref, ifname, ..Reservation::default() };
+        content.reservations.insert(name, reserved);
+    });
+    retry_pending(&node.cluster, SystemTime::now(), |_| Some(()));
+    assert_eq!(node.cluster.pending.len(), 1, "requests may still be under way");
+    assert_ne!((held(&store), reserved(&store)), before);
+    node.retry();
+    assert!(node.cluster.pending.is_empty());
+    assert_eq!((held(&store), reserved(&store)), before);
 }
 
 #[test]

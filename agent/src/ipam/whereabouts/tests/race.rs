@@ -48,7 +48,7 @@ impl Original<'_> {
             }
             let holder = Allocation { id: id.into(), podref: format!("n/{id}"), ifname: "net1".into() };
             let change = PoolChange { offset, to: Some(holder.clone()) };
-            match self.store.change_pool(&pool, &[change], later()) {
+            match self.store.change_pool_of_version(&pool, &[change], later()) {
                 Err(error) if error.kind == ApiErrorKind::Conflict => continue,
                 outcome => drop(outcome.unwrap()),
             }
@@ -69,7 +69,8 @@ impl Original<'_> {
             if pool.allocations.get(&offset).is_none_or(|held| held.id != id) {
                 return;
             }
-            if self.store.change_pool(&pool, &[PoolChange { offset, to: None }], later()).is_ok() {
+            let freed = PoolChange { offset, to: None };
+            if self.store.change_pool_of_version(&pool, &[freed], later()).is_ok() {
                 return;
             }
         }
