@@ -122,6 +122,17 @@ impl Frame for Skb<'_> {
             (result == 0).then(|| bytes.assume_init())
         }
     }
+
+    /// Without a helper's call where the bytes are in the linear part; behind it they are copied.
+    #[inline(always)]
+    fn read_front<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let start = self.0.data as usize + offset as usize;
+        if start + N <= self.0.data_end as usize {
+            // SAFETY: the bounds were checked, as the verifier sees; a byte array has no alignment.
+            return Some(unsafe { *(start as *const [u8; N]) });
+        }
+        self.read(offset)
+    }
 }
 
 /// Carries a verdict out.

@@ -104,7 +104,7 @@ impl Ethernet {
     /// Reads the header; nothing if the frame is shorter than its header.
     #[inline(always)]
     pub fn parse<F: Frame + ?Sized>(frame: &F) -> Option<Self> {
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, e0, e1] = frame.read::<14>(0)?;
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, e0, e1] = frame.read_front::<14>(0)?;
         let mut header = Self {
             destination: [d0, d1, d2, d3, d4, d5],
             source: [s0, s1, s2, s3, s4, s5],

@@ -4,7 +4,7 @@ use plexus_abi::{Address, DropReason, PORT_GUARD_IP, PORT_GUARD_MAC, PortConfig}
 
 use super::{
     arp,
-    ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, word},
+    ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, HEADER_BYTES, word},
     frame::Frame,
     ip::{self, PROTOCOL_ICMPV6},
     nd,
@@ -41,7 +41,8 @@ fn inspect<F: Frame + ?Sized>(frame: &F, ethernet: &Ethernet, port: &PortConfig)
     }
     match ethernet.ethertype {
         ETHERTYPE_ARP => arp::inspect(frame, ethernet.payload, port),
-        ETHERTYPE_IPV4 => inspect_v4(frame, ethernet.payload, port),
+        // Untagged, so the offset is a constant.
+        ETHERTYPE_IPV4 => inspect_v4(frame, HEADER_BYTES, port),
         ETHERTYPE_IPV6 => inspect_v6(frame, ethernet.payload, port),
         _ => Ok(()),
     }

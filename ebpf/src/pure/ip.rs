@@ -40,7 +40,7 @@ impl V4 {
     /// Reads the header at `offset`; nothing if it is cut off or is not IPv4.
     #[inline(always)]
     pub fn parse<F: Frame + ?Sized>(frame: &F, offset: u32) -> Option<Self> {
-        let header = frame.read::<20>(offset)?;
+        let header = frame.read_front::<20>(offset)?;
         let words = u32::from(header[0] & 0x0f);
         if header[0] >> 4 != 4 || words < 5 {
             return None;
