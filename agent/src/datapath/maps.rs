@@ -185,12 +185,12 @@ impl CounterTable {
     }
 
     /// Starts the port's counters at `start`.
-    pub(super) fn reset(&mut self, port: u32, start: Counters) -> Result<()> {
+    pub(super) fn reset(&mut self, port: u32, start: &Counters) -> Result<()> {
         let failed = map_error("COUNTERS", "change");
         let cpus = nr_cpus().map_err(|(_, error)| failed(MapError::from(error)))?;
         let mut values = vec![Counters::ZERO; cpus];
         if let Some(first) = values.first_mut() {
-            *first = start;
+            *first = *start;
         }
         let values =
             PerCpuValues::try_from(values).map_err(|error: io::Error| failed(MapError::from(error)))?;

@@ -35,7 +35,7 @@ impl Inner {
             // A port that the older generation did not have room for has no past.
             let Ok(mut sum) = old.sum(*id) else { continue };
             sum.add(&self.maps.counters.sum(*id)?);
-            self.maps.counters.reset(*id, sum)?;
+            self.maps.counters.reset(*id, &sum)?;
         }
         Ok(())
     }

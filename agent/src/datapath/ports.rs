@@ -43,7 +43,7 @@ impl Inner {
         let ingress = policer::to_config(spec.id, spec.ingress)?;
         let egress = policer::to_config(spec.id, spec.egress)?;
         if is_new {
-            self.maps.counters.reset(spec.id, Counters::ZERO)?;
+            self.maps.counters.reset(spec.id, &Counters::ZERO)?;
         }
         let added = self.apply_port(spec, &config, [ingress, egress]);
         match added {
@@ -192,7 +192,7 @@ impl Inner {
             keep(self.maps.route_ports.set(id, RoutePort::ZERO));
             keep(policer::clear(&mut self.maps, id, Direction::ToPod));
             keep(policer::clear(&mut self.maps, id, Direction::FromPod));
-            keep(self.maps.counters.reset(id, Counters::ZERO));
+            keep(self.maps.counters.reset(id, &Counters::ZERO));
         }
         first_error
     }

@@ -47,7 +47,9 @@ pub(crate) fn admit(port: u32, direction: Direction, bytes: u32, moment: &mut Mo
     let cost = gcra::cost_ticks(config, bytes);
     let mut seen = tat.load();
     for _ in 0..MAX_ATTEMPTS {
-        let Some(next) = gcra::admit_late(seen, late, exact_ticks, cost, config.limit_ticks) else { return false };
+        let Some(next) = gcra::admit_late(seen, late, exact_ticks, cost, config.limit_ticks) else {
+            return false;
+        };
         match tat.replace(seen, next) {
             Ok(()) => return true,
             Err(stored) => seen = stored,

@@ -41,19 +41,20 @@ fn inspect<F: Frame + ?Sized>(frame: &F, ethernet: &Ethernet, port: &PortConfig)
     }
     match ethernet.ethertype {
         ETHERTYPE_ARP => arp::inspect(frame, ethernet.payload, port),
-        // Untagged, so the offset is a constant.
-        ETHERTYPE_IPV4 => inspect_v4(frame, HEADER_BYTES, port),
+        ETHERTYPE_IPV4 => inspect_v4(frame, port),
         ETHERTYPE_IPV6 => inspect_v6(frame, ethernet.payload, port),
         _ => Ok(()),
     }
 }
 
 #[inline(always)]
-fn inspect_v4<F: Frame + ?Sized>(frame: &F, offset: u32, port: &PortConfig) -> Result<(), DropReason> {
+fn inspect_v4<F: Frame + ?Sized>(frame: &F, port: &PortConfig) -> Result<(), DropReason> {
     if !port.has(PORT_GUARD_IP) {
         return Ok(());
     }
-    let header = ip::V4::parse(frame, offset).ok_or(DropReason::Malformed)?;
+    // Untagged, so the header is at a constant offset, as the verifier wants it.
+    let header = frame.read_front(HEADER_BYTES).and_then(|header| ip::V4::of(header, HEADER_BYTES));
+    let header = header.ok_or(DropReason::Malformed)?;
     if port.owns(header.source) || header.is_dhcp_request(frame) {
         Ok(())
     } else {

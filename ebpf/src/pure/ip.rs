@@ -40,7 +40,12 @@ impl V4 {
     /// Reads the header at `offset`; nothing if it is cut off or is not IPv4.
     #[inline(always)]
     pub fn parse<F: Frame + ?Sized>(frame: &F, offset: u32) -> Option<Self> {
-        let header = frame.read_front::<20>(offset)?;
+        Self::of(frame.read(offset)?, offset)
+    }
+
+    /// Takes the header's bytes apart, which were at `offset`; nothing if they are not IPv4.
+    #[inline(always)]
+    pub fn of(header: [u8; 20], offset: u32) -> Option<Self> {
         let words = u32::from(header[0] & 0x0f);
         if header[0] >> 4 != 4 || words < 5 {
             return None;

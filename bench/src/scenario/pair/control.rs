@@ -75,8 +75,8 @@ impl Control {
     }
 
     /// Asks and waits for the answer.
-    pub(super) fn ask(&mut self, request: &Request) -> Result<Answer> {
-        self.say(request)?;
+    pub(super) fn ask(&mut self, request: Request) -> Result<Answer> {
+        self.say(&request)?;
         match self.hear()? {
             Some(Answer::Refused(why)) => bail!("the receiver cannot: {why}"),
             Some(answer) => Ok(answer),

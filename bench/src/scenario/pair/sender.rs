@@ -42,7 +42,7 @@ pub(super) fn measure(options: &PairOptions, screen: &Screen) -> Result<ExitCode
     );
     let from = interface(&options.interface)?;
     let mut control = connect(address, Duration::from_secs(options.idle_s))?;
-    let Answer::Station { mac, ip } = control.ask(&Request::Station)? else {
+    let Answer::Station { mac, ip } = control.ask(Request::Station)? else {
         bail!("the receiver does not say who it is")
     };
     let to = End { mac, ip, ..from.clone() };
@@ -74,7 +74,7 @@ fn connect(address: SocketAddr, patience: Duration) -> Result<Control> {
 
 fn trial(control: &mut Control, from: &End, to: &End, bytes: usize, load: Load) -> Result<Outcome> {
     let limit_ms = u32::try_from((load.duration + LIMIT).as_millis()).context("the trial is too long")?;
-    let Answer::Ready = control.ask(&Request::Receive { trial: load.trial, limit_ms })? else {
+    let Answer::Ready = control.ask(Request::Receive { trial: load.trial, limit_ms })? else {
         bail!("the receiver is not ready")
     };
     let sender = FrameSocket::sender(&from.device)
@@ -88,7 +88,7 @@ fn trial(control: &mut Control, from: &End, to: &End, bytes: usize, load: Load) 
         let sending = scope.spawn(|| transmit(&sender, &frame, &load));
         Ok::<_, anyhow::Error>((joined(sending)?, joined(asking)?))
     })?;
-    let Answer::Received { packets, reordered, found_no_room, cpu_ns } = control.ask(&Request::Finish)?
+    let Answer::Received { packets, reordered, found_no_room, cpu_ns } = control.ask(Request::Finish)?
     else {
         bail!("the receiver does not say what came")
     };
