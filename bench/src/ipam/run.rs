@@ -150,9 +150,9 @@ fn add(
                         ledger.took(container, &addresses);
                         batch.held.push((container, addresses));
                         if is_first {
-                            batch.cold = Some(time)
+                            batch.cold = Some(time);
                         } else {
-                            batch.add.push(time)
+                            batch.add.push(time);
                         }
                         break;
                     }

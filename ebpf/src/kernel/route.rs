@@ -124,12 +124,12 @@ fn redirect(ifindex: u32, next: Address) -> bool {
         nh_family: if is_v4 { AF_INET } else { AF_INET6 },
         __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: address },
     };
-    // SAFETY: the helper copies the struct, whose size it is told.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_possible_wrap,
         reason = "20 bytes, and a tc action"
     )]
+    // SAFETY: the helper copies the struct, whose size it is told.
     unsafe {
         bpf_redirect_neigh(ifindex, &raw mut neighbour, size_of::<bpf_redir_neigh>() as i32, 0) as i32
             == TC_ACT_REDIRECT

@@ -51,7 +51,6 @@ fn search(word: u64, destination: &Destination) -> u32 {
 #[inline(always)]
 fn place(version: u64, address: Address) -> u32 {
     let mixed = (address.low ^ address.high.rotate_left(29) ^ version).wrapping_mul(SPREAD);
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
     let upper = (mixed >> 32) as u32;
     upper & (ROUTE_CACHE_SLOTS - 1)
 }

@@ -16,7 +16,7 @@ static STATIONS: HashMap<[u8; size_of::<FdbKey>()], u32> =
 #[classifier]
 fn look_up(_ctx: TcContext) -> i32 {
     // SAFETY: the entry is only compared with nothing; nobody changes it meanwhile.
-    match unsafe { STATIONS.get(&[0; size_of::<FdbKey>()]) } {
+    match unsafe { STATIONS.get([0; size_of::<FdbKey>()]) } {
         Some(_) => TC_ACT_SHOT,
         None => TC_ACT_UNSPEC,
     }

@@ -88,8 +88,7 @@ fn trial(control: &mut Control, from: &End, to: &End, bytes: usize, load: Load) 
         let sending = scope.spawn(|| transmit(&sender, &frame, &load));
         Ok::<_, anyhow::Error>((joined(sending)?, joined(asking)?))
     })?;
-    let Answer::Received { packets, reordered, found_no_room, cpu_ns } = control.ask(Request::Finish)?
-    else {
+    let Answer::Received { packets, reordered, found_no_room, cpu_ns } = control.ask(Request::Finish)? else {
         bail!("the receiver does not say what came")
     };
     Ok(Outcome {
