@@ -16,7 +16,7 @@ use super::ApiError;
 pub struct IpPool {
     /// The object's name, which follows from the range.
     pub name: String,
-    /// The version that a change is tested against.
+    /// The version that it was read with; the original tests its changes against it.
     pub resource_version: String,
     /// The whole range in CIDR notation.
     pub range: String,

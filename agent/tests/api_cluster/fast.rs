@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use plexus_agent::cluster::{PoolStore, Slice};
-use plexus_agent::ipam::whereabouts::reconcile::decide::Known;
-use plexus_agent::ipam::whereabouts::reconcile::{Here, Pace, Reconciler};
+use plexus_agent::ipam::whereabouts::reconcile::{Pace, Reconciler};
 use plexus_agent::ipam::whereabouts::slices::{Lease, PoolSpec, Slices, Span, Wish};
 use serde_json::{Value, json};
 
 use crate::node::{Node, meta};
+use crate::reconcile::Bare;
 use crate::whereabouts::{OBJECTS, connect};
 
 fn fast(name: &str) -> Value {
@@ -145,19 +145,6 @@ fn what_was_claimed_for_another_node_meanwhile_is_not_handed_out_any_more() {
         assert!(!lost.contains(&given), "{given}");
     }
     assert_eq!(again.counters().lost.get(), 1);
-}
-
-/// Agents without records: what lives is what their pods show, and here are none.
-struct Bare;
-
-impl Here for Bare {
-    fn known(&self) -> Option<Known> {
-        Some(Known::default())
-    }
-
-    fn has_pod(&self, _: &str, _: &str) -> bool {
-        true
-    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// A node without records that has all pods of the lab.
-struct Bare;
+pub(crate) struct Bare;
 
 impl Here for Bare {
     fn known(&self) -> Option<Known> {

@@ -3,8 +3,8 @@
 //! The objects and their names are those of the original plugin, so that nodes with it and nodes with Plexus allocate
 //! from one pool. The facts are those of whereabouts v0.9.4.
 //!
-//! An ADD reserves an address against all other ranges, then takes it in its pool by a patch that is tested against the
-//! pool's version. Both name container, pod and interface, so whatever a crash leaves in between is found by the next
+//! An ADD reserves an address against all other ranges, then takes it in its pool by a patch that tests the address's own
+//! entry. Both name container, pod and interface, so whatever a crash leaves in between is found by the next
 //! ADD, by DEL or by the reconciler. Nobody is elected for it: who loses a race reads again.
 
 mod allocate;

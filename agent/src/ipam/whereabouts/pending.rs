@@ -179,11 +179,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_release_is_kept_until_it_is_done() {
-        let dir = tempfile::tempdir().unwrap();
-        let pending = Pending::below(dir.path());
-        let release = Release {
+    fn release() -> Release {
+        Release {
             network: "n".into(),
             container_id: "c".into(),
             ifname: "net1".into(),
@@ -193,7 +190,14 @@ mod tests {
             pools: vec![PoolPlace { name: "10.0.0.0-24".into(), network: "10.0.0.0/24".parse().unwrap() }],
             reservations: vec!["10.0.0.1".into()],
             not_before_s: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn a_release_is_kept_until_it_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let pending = Pending::below(dir.path());
+        let release = release();
         let other = Release { network: "m".into(), ..release.clone() };
         for release in [&release, &release, &other] {
             pending.put(release).unwrap();
@@ -206,19 +210,10 @@ mod tests {
         again.done(&other).unwrap();
         assert!(again.is_empty() && again.of("c", "net1").unwrap().is_empty());
     }
+
     #[test]
     fn a_release_waits_for_requests_in_flight_and_not_for_a_clock_that_was_set_back() {
-        let release = Release {
-            network: "n".into(),
-            container_id: "c".into(),
-            ifname: "net1".into(),
-            podref: "ns/p".into(),
-            network_name: String::new(),
-            overlapping: true,
-            pools: Vec::new(),
-            reservations: Vec::new(),
-            not_before_s: 0,
-        };
+        let release = release();
         let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
         assert!(release.is_due(now));
         let later = release.after_requests_in_flight(now);

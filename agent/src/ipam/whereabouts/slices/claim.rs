@@ -149,9 +149,7 @@ impl Slices {
             };
             self.stand_back(looked, deadline);
             let slice = Slice { node: String::new(), range: pool.slices[wanted.index].range.clone() };
-            let patience =
-                PATIENCE.saturating_mul(1 << (failures / PATIENCE_DOUBLES).min(8)).min(REQUEST_MAX);
-            let until = deadline.min(Instant::now() + patience);
+            let until = deadline.min(Instant::now() + lack.need.patience(failures));
             match self.api.change_slice(&pool.name, wanted.index, &slice, &self.node, until) {
                 Ok(()) => {
                     self.counters.claimed.count();
@@ -363,8 +361,7 @@ impl Slices {
     ) -> Result<(), CniError> {
         let is_race = error.kind == ApiErrorKind::Conflict;
         let wait = if is_race { self.dice.after_race(*failures) } else { self.dice.after_crowd(*failures) };
-        let is_waited_for = matches!(need, Need::Address | Need::This(_));
-        let is_passing = is_race || (is_waited_for && error.kind.is_passing());
+        let is_passing = is_race || (need.is_waited_for() && error.kind.is_passing());
         *failures += 1;
         if !is_passing || *failures >= TRIES_MAX || Instant::now() + wait >= deadline {
             return Err(error.into());
@@ -381,6 +378,21 @@ impl Claimed {
 }
 
 impl Need {
+    /// Whether a pod waits for it, so that it is tried again at once.
+    fn is_waited_for(self) -> bool {
+        matches!(self, Self::Address | Self::This(_))
+    }
+
+    /// How long the try after so many failures may take. What nobody waits for is tried once and rarely by many at once:
+    /// it takes the time of a slow API server.
+    fn patience(self, failures: u32) -> Duration {
+        if self.is_waited_for() {
+            PATIENCE.saturating_mul(1 << (failures / PATIENCE_DOUBLES).min(8)).min(REQUEST_MAX)
+        } else {
+            REQUEST_MAX
+        }
+    }
+
     /// Whether a slice of this range is of use.
     fn is_met_by(self, range: IpNet) -> bool {
         match self {
@@ -411,4 +423,19 @@ fn check_range(pool: &SlicePool, spec: &PoolSpec) -> Result<(), CniError> {
     Err(CniError::new(Code::InvalidConfig, what).because(
         "give the network another network_name, or delete the object once none of its addresses is in use",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pods_claim_leaves_soon_and_grows_patient_and_one_ahead_of_need_waits_for_a_slow_server() {
+        let seen: Vec<u128> =
+            [0, 3, 4, 8, 16, TRIES_MAX].map(|failures| Need::Address.patience(failures).as_millis()).to_vec();
+        assert_eq!(seen, [500, 500, 1_000, 2_000, 8_000, 10_000]);
+        for need in [Need::Ahead, Need::Check] {
+            assert_eq!(need.patience(0), REQUEST_MAX);
+        }
+    }
 }
