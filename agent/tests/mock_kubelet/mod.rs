@@ -131,13 +131,13 @@ impl UnaryService<ListPodResourcesRequest> for Lister {
     fn call(&mut self, _: Request<ListPodResourcesRequest>) -> Self::Future {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
+            // What is given while the answer is under way, which is from when the call counts, is not in it.
+            let answer = list(&shared);
             shared.calls.fetch_add(1, Ordering::SeqCst);
             let is_refused = |left: usize| left.checked_sub(1);
             if shared.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_refused).is_ok() {
                 return Err(Status::resource_exhausted("rejected by rate limit"));
             }
-            // What is given while the answer is under way is not in it.
-            let answer = list(&shared);
             let delay = *shared.delay.lock().unwrap();
             tokio::time::sleep(delay).await;
             Ok(Response::new(answer))
