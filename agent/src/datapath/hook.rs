@@ -3,7 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use plexus_abi::{
-    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
+    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_ROUTING, PROGRAM_TAP_RX, PROGRAM_TAP_TX,
+    PROGRAM_UPLINK,
 };
 
 use super::filter::{Place, Side};
@@ -15,6 +16,8 @@ pub enum Hook {
     Port,
     /// From a fastpath pod of a network that learns: the same place.
     LearningPort,
+    /// From a fastpath pod of a network that routes: the same place.
+    RoutedPort,
     /// From a bridge pod: tc ingress of the veth's host end.
     HostTapTx,
     /// To a bridge pod: tc egress of the veth's host end.
@@ -47,14 +50,22 @@ impl Hook {
     pub(super) const UPLINK: [Self; 2] = [Self::UplinkTc, Self::UplinkXdp];
 
     /// One hook for each gate program.
-    pub(super) const GATES: [Self; 6] =
-        [Self::Port, Self::LearningPort, Self::PodTapTx, Self::PodTapRx, Self::Route, Self::UplinkTc];
+    pub(super) const GATES: [Self; 7] = [
+        Self::Port,
+        Self::LearningPort,
+        Self::RoutedPort,
+        Self::PodTapTx,
+        Self::PodTapRx,
+        Self::Route,
+        Self::UplinkTc,
+    ];
 
     /// Name of the program that does the work.
     pub const fn program(self) -> &'static str {
         match self {
             Self::Port => "port_tc",
             Self::LearningPort => "port_learning",
+            Self::RoutedPort => "port_routing",
             Self::HostTapTx | Self::PodTapTx => "tap_tx",
             Self::HostTapRx | Self::PodTapRx => "tap_rx",
             Self::Route => "route",
@@ -68,6 +79,7 @@ impl Hook {
         match self {
             Self::Port => "from-pod",
             Self::LearningPort => "from-pod-learning",
+            Self::RoutedPort => "from-pod-l3",
             Self::HostTapTx => "host-tap-tx",
             Self::HostTapRx => "host-tap-rx",
             Self::PodTapTx => "pod-tap-tx",
@@ -83,6 +95,7 @@ impl Hook {
         let (program, place, slot) = match self {
             Self::Port => ("port_gate", Place::of_port(Side::Ingress), PROGRAM_FROM_POD),
             Self::LearningPort => ("learning_gate", Place::of_port(Side::Ingress), PROGRAM_LEARNING),
+            Self::RoutedPort => ("routing_gate", Place::of_port(Side::Ingress), PROGRAM_ROUTING),
             Self::HostTapTx => ("tap_tx_gate", Place::of_port(Side::Ingress), PROGRAM_TAP_TX),
             Self::PodTapTx => ("tap_tx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_TX),
             Self::HostTapRx => ("tap_rx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_RX),

@@ -8,8 +8,8 @@ use aya::{
     util::nr_cpus,
 };
 use plexus_abi::{
-    Capture, Counters, FdbEntry, FdbKey, Members, MembersKey, NetworkConfig, PolicerConfig, PolicerState,
-    PortConfig, RoutePort, Station, UplinkEntry, UplinkKey,
+    Capture, Counters, FdbEntry, FdbKey, HostKey, Members, MembersKey, NetworkConfig, PolicerConfig,
+    PolicerState, PortConfig, RoutePort, Station, UplinkEntry, UplinkKey,
 };
 
 use super::{
@@ -19,14 +19,18 @@ use super::{
 };
 use crate::fault;
 
+/// Addresses per port on networks that route, on average; a port may have more while others have fewer.
+const HOSTS_PER_PORT: u32 = 4;
+
 /// Every map of a generation and its entries per port; 0 where the object says how many.
-pub const MAPS: [(&str, u32); 20] = [
+pub const MAPS: [(&str, u32); 21] = [
     ("PORTS", 1),
     ("COUNTERS", 1),
     ("POLICERS", 2),
     ("POLICER_STATES", 2),
     ("DEVICES", 1),
     ("FDB", 1),
+    ("HOSTS", HOSTS_PER_PORT),
     ("STATIONS", 0),
     ("STATION_COUNTS", 1),
     ("NETWORKS", 0),
@@ -62,6 +66,7 @@ pub(super) struct Maps {
     pub(super) policer_states: Table<PolicerState>,
     pub(super) devices: Devices,
     pub(super) fdb: Index<FdbKey, FdbEntry>,
+    pub(super) hosts: Index<HostKey, FdbEntry>,
     pub(super) stations: Index<FdbKey, Station>,
     pub(super) station_counts: Table<u64>,
     pub(super) networks: Index<u32, NetworkConfig>,
@@ -81,6 +86,7 @@ impl Maps {
             policer_states: Table::take(ebpf, "POLICER_STATES")?,
             devices: Devices { map: take(ebpf, "DEVICES")?, handle: devices },
             fdb: Index::take(ebpf, "FDB")?,
+            hosts: Index::take(ebpf, "HOSTS")?,
             stations: Index::take(ebpf, "STATIONS")?,
             station_counts: Table::take(ebpf, "STATION_COUNTS")?,
             networks: Index::take(ebpf, "NETWORKS")?,

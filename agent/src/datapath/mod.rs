@@ -23,6 +23,7 @@ pub mod edge;
 mod error;
 mod filter;
 mod hook;
+mod hosts;
 mod links;
 pub mod load;
 pub mod maps;
@@ -59,7 +60,9 @@ pub use self::{
     hook::Hook,
     route::{RouteGate, RouteHop, RouteSpec},
     sight::{Limits, Seen, Sight},
-    spec::{DatapathOptions, Forwarding, Guard, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice},
+    spec::{
+        DatapathOptions, Forwarding, Guard, Mode, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice,
+    },
     state::{HookState, NetworkState, PortState},
 };
 use self::{filter::Filters, hook::LinkName, load::Programs, maps::Maps, pins::Pins, route::Routes};

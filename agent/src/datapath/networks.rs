@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use plexus_abi::{
-    NETWORK_LEARNS, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig, UPLINK_LEARNS,
-    UPLINK_XDP, UplinkEntry, UplinkKey,
+    NETWORK_LEARNS, NETWORK_ROUTES, NETWORK_XDP_ALWAYS, NETWORK_XDP_NEVER, NO_DEVICE, NetworkConfig,
+    UPLINK_LEARNS, UPLINK_ROUTES, UPLINK_XDP, UplinkEntry, UplinkKey,
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     error::{DatapathError, Result},
     hook::{Hook, LinkName},
     links::{self, Running},
-    spec::{NetworkSpec, XdpChoice},
+    spec::{Mode, NetworkSpec, XdpChoice},
     state::{HookState, NetworkState},
     xdp_features::XdpFeatures,
 };
@@ -29,6 +29,12 @@ impl Inner {
             ageing_s: spec.forwarding.ageing_s(),
         };
         let old = self.maps.networks.get(&spec.id)?;
+        if old.is_some_and(|old| (old.flags ^ config.flags) & NETWORK_ROUTES != 0)
+            && !self.ports_of(spec.id)?.is_empty()
+        {
+            let reason = "its mode cannot change while it has ports; remove them first".into();
+            return Err(DatapathError::Network { network: spec.id, reason });
+        }
         if let Some(ifindex) = spec.uplink_ifindex {
             self.check_owner(spec.id, ifindex, (spec.vlan, config.outer_vlan))?;
             if let Err(error) = self.attach_uplink(ifindex, config.flags) {
@@ -68,12 +74,16 @@ impl Inner {
     /// Makes the VLANs that lead to a network exactly those that it and its ports use.
     pub(super) fn reconcile_uplinks(&mut self, network: u32) -> Result<()> {
         let mut wanted = BTreeSet::new();
-        let (mut uses_xdp, mut learns) = (false, 0);
+        let (mut uses_xdp, mut mode) = (false, 0);
         if let Some(config) =
             self.maps.networks.get(&network)?.filter(|config| config.uplink_ifindex != NO_DEVICE)
         {
             wanted.insert((config.uplink_ifindex, config.vlan, config.outer_vlan));
-            learns = if config.flags & NETWORK_LEARNS != 0 { UPLINK_LEARNS } else { 0 };
+            mode = match config.flags & (NETWORK_LEARNS | NETWORK_ROUTES) {
+                NETWORK_LEARNS => UPLINK_LEARNS,
+                NETWORK_ROUTES => UPLINK_ROUTES,
+                _ => 0,
+            };
             uses_xdp = self.xdp_refusal(config.uplink_ifindex, config.flags).is_none();
             for key in self.maps.members.keys()? {
                 if key.network == network {
@@ -89,7 +99,7 @@ impl Inner {
         for (ifindex, vlan, outer_vlan) in wanted {
             // A device that takes tags out shows every VLAN as untagged to XDP: only tcx can tell them apart.
             let flags = if uses_xdp && (vlan != 0 || shows_untagged(ifindex)) { UPLINK_XDP } else { 0 };
-            let entry = UplinkEntry { network, flags: flags | learns };
+            let entry = UplinkEntry { network, flags: flags | mode };
             self.maps.uplinks.set(&UplinkKey { ifindex, vlan, outer_vlan }, &entry)?;
         }
         Ok(())
@@ -212,7 +222,8 @@ impl Inner {
         let learns = config.flags & NETWORK_LEARNS != 0;
         let stations = if learns { Some(self.count_stations(id)?) } else { None };
         let (vlan, outer_vlan) = (config.vlan, config.outer_vlan);
-        Ok(NetworkState { id, uplink_ifindex: uplink, vlan, outer_vlan, ports, stations, hooks, notes })
+        let mode = if config.flags & NETWORK_ROUTES == 0 { Mode::L2 } else { Mode::L3 }.as_str();
+        Ok(NetworkState { id, mode, uplink_ifindex: uplink, vlan, outer_vlan, ports, stations, hooks, notes })
     }
 
     /// Every port of a network, in all its VLANs.
@@ -235,7 +246,12 @@ const fn flags(spec: &NetworkSpec) -> u16 {
         XdpChoice::Always => NETWORK_XDP_ALWAYS,
         XdpChoice::Never => NETWORK_XDP_NEVER,
     };
-    if spec.forwarding.learning { xdp | NETWORK_LEARNS } else { xdp }
+    let mode = match spec.forwarding.mode {
+        Mode::L3 => NETWORK_ROUTES,
+        Mode::L2 if spec.forwarding.learning => NETWORK_LEARNS,
+        Mode::L2 => 0,
+    };
+    xdp | mode
 }
 
 /// Whether an untagged frame in XDP is certainly untagged. Unknown counts as no: then tcx takes it.
@@ -249,6 +265,8 @@ fn unwanted(ifindex: u32, flags: u16) -> Option<&'static str> {
         Some("the network's configuration says never")
     } else if flags & NETWORK_LEARNS != 0 {
         Some("the network learns stations, which only tc can")
+    } else if flags & NETWORK_ROUTES != 0 {
+        Some("the network forwards by address, which tc does")
     } else if flags & NETWORK_XDP_ALWAYS == 0 && device::is_veth(ifindex) {
         Some("the uplink is a veth, and XDP would break packets whose sender left out the checksum")
     } else {

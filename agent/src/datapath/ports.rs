@@ -71,6 +71,7 @@ impl Inner {
                 .fdb
                 .set(&FdbKey { network, vlan, mac: spec.mac }, &capture::fdb_entry(spec.id, config))?;
             self.join(spec.id, network, vlan)?;
+            self.publish_hosts(spec.id, config)?;
             self.reconcile_uplinks(network)?;
         }
         Ok(())
@@ -93,6 +94,7 @@ impl Inner {
             _ => {}
         }
         self.check_vlan(network, vlan)?;
+        self.check_hosts(spec.id, config)?;
         let members = self.members(network, vlan)?;
         let is_member = members.contains(&spec.id);
         if !is_member && members.len() >= MAX_MEMBERS {
@@ -127,7 +129,14 @@ impl Inner {
     /// The hooks of a port.
     fn hooks(&self, kind: PortKind) -> Result<&'static [Hook]> {
         let PortKind::Fastpath { network, .. } = kind else { return Ok(kind.hooks()) };
-        Ok(if self.learns(network)? { &[Hook::LearningPort] } else { kind.hooks() })
+        Ok(if self.learns(network)? {
+            &[Hook::LearningPort]
+        } else if self.routes(network)? {
+            // What the kernel's stack sends to the pod is counted and policed on its way out of the host's end.
+            &[Hook::RoutedPort, Hook::HostTapRx]
+        } else {
+            kind.hooks()
+        })
     }
 
     fn gate(&self, filters: &Filters, ifindex: u32, hooks: &[Hook]) -> Result<()> {
@@ -173,6 +182,7 @@ impl Inner {
                     keep(self.forget_stations(|_, station| station.port == id));
                     keep(self.maps.station_counts.set(id, 0));
                 }
+                keep(self.withdraw_hosts(id, &config));
                 keep(self.leave(id, network, vlan));
                 keep(self.reconcile_uplinks(network));
             }
@@ -219,9 +229,13 @@ impl Inner {
     }
 
     pub(super) fn set_addresses(&mut self, id: u32, ips: &[IpAddr]) -> Result<()> {
-        let mut config = self.present(id)?;
+        let old = self.present(id)?;
+        let mut config = old;
         spec::set_addresses(id, &mut config, ips)?;
-        self.maps.ports.set(id, config)
+        self.check_hosts(id, &config)?;
+        self.maps.ports.set(id, config)?;
+        self.withdraw_hosts(id, &old)?;
+        self.publish_hosts(id, &config)
     }
 
     pub(super) fn counters(&self, id: u32) -> Result<PortCounters> {
@@ -256,6 +270,9 @@ impl Inner {
             if owner.is_none_or(|entry| entry.port != id) {
                 problems
                     .push(format!("the forwarding database of network {network} does not lead to the port"));
+            }
+            if !self.leads_to_hosts(id, &config)? {
+                problems.push(format!("network {network} does not lead to all addresses of the port"));
             }
             if !self.members(network, vlan)?.contains(&id) {
                 problems.push(format!("the port gets no broadcasts of network {network}"));

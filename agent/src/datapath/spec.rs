@@ -39,6 +39,27 @@ pub(super) fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
+/// What a fastpath network forwards by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// By hardware address: one broadcast domain.
+    #[default]
+    L2,
+    /// By IP address: the node is each pod's router, and no frame goes from pod to pod as it is.
+    L3,
+}
+
+impl Mode {
+    /// The mode's name in configs and states.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::L3 => "l3",
+        }
+    }
+}
+
 /// Seconds that a learnt station is remembered, unless configured otherwise: what the kernel's bridge takes.
 const AGEING_S: u32 = 300;
 
@@ -46,6 +67,8 @@ const AGEING_S: u32 = 300;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Forwarding {
+    /// By hardware or by IP address.
+    pub mode: Mode,
     /// Stations are learnt from what they send, behind pods and outside; frames for unknown ones are flooded.
     pub learning: bool,
     /// Seconds that a learnt station is remembered after its last frame; 0 is 300.
@@ -101,6 +124,11 @@ impl NetworkSpec {
                 ));
             }
         }
+        if self.forwarding.mode == Mode::L3 && (self.vlan != 0 || self.forwarding.learning) {
+            return refuse(
+                "a network that routes has neither a VLAN nor stations to learn; remove them".into(),
+            );
+        }
         if outer_vlan != 0 && self.vlan == 0 {
             return refuse(format!("service VLAN {outer_vlan} has no VLAN inside; set \"vlan\""));
         }
@@ -128,7 +156,7 @@ impl PortKind {
     /// The hooks that the kind needs.
     pub(super) const fn hooks(self) -> &'static [Hook] {
         match self {
-            // On a network that learns it is another one: `Inner::hooks`.
+            // On a network that learns or routes it is another one: `Inner::hooks`.
             Self::Fastpath { .. } => &[Hook::Port],
             Self::HostTap => &[Hook::HostTapTx, Hook::HostTapRx],
             Self::PodTap => &[Hook::PodTapTx, Hook::PodTapRx],

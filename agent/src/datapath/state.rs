@@ -153,6 +153,8 @@ impl PortState {
 pub struct NetworkState {
     /// The network's id.
     pub id: u32,
+    /// `l2` or `l3`: what it forwards by.
+    pub mode: &'static str,
     /// The device that leads out.
     pub uplink_ifindex: Option<u32>,
     /// The network's VLAN on the uplink, 0 for untagged.

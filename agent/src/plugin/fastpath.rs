@@ -3,21 +3,24 @@
 //! ```json
 //! {"type": "fastpath", "uplink": "eth1", "vlan": 100, "mtu": 1500, "mac": "02:…",
 //!  "macspoofchk": true, "ipspoofchk": true, "xdp": "auto", "ipam": {…},
-//!  "plexus": {"learning": true, "ageing_s": 300, "outer_vlan": 7}}
+//!  "plexus": {"learning": true, "ageing_s": 300, "outer_vlan": 7, "mode": "l2"}}
 //! ```
 //! Pods with the same name, uplink and VLAN are one network. Without an uplink it stays on this node. A pod sends and
 //! gets untagged frames; the VLANs are on the uplink.
 
-use plexus_abi::PORT_IFINDEX_BASE;
+mod routed;
+
+use plexus_abi::{GATEWAY_MAC, PORT_IFINDEX_BASE};
 use plexus_cni::config::PluginConfig;
 use plexus_cni::hash::fnv1a;
 use plexus_cni::result::{Dns, Interface};
 use plexus_cni::{CniError, CniResult, Code};
 use serde::Deserialize;
 
+pub(super) use self::routed::follow as follow_mac;
 use super::call::format_mac;
 use super::{Attached, Plugin, PluginCall, interface};
-use crate::datapath::{Forwarding, XdpChoice};
+use crate::datapath::{Forwarding, Mode, XdpChoice};
 use crate::ipam::IpamResult;
 use crate::netlink::{Link, LinkPlan};
 use crate::record::{NetworkKey, PortKind, PortRecord};
@@ -51,10 +54,11 @@ struct Options {
     learning: bool,
     ageing_s: Option<u32>,
     outer_vlan: u16,
+    mode: Mode,
 }
 
 /// Keys of the object `plexus` that are fastpath's own.
-pub(super) const OPTIONS: [&str; 3] = ["learning", "ageing_s", "outer_vlan"];
+pub(super) const OPTIONS: [&str; 4] = ["learning", "ageing_s", "outer_vlan", "mode"];
 
 fn yes() -> bool {
     true
@@ -103,12 +107,22 @@ impl Config {
         if let Some(ageing_s) = options.ageing_s.filter(|_| !options.learning) {
             return wrong("plexus.ageing_s", ageing_s, "only learnt stations age; set \"learning\" to true");
         }
+        let has_l2 = config.vlan != 0 || options.learning;
+        if options.mode == Mode::L3 && has_l2 {
+            return Err(CniError::new(Code::InvalidConfig, "fastpath: key \"plexus.mode\" is \"l3\"").because(
+                "a network that routes has no VLAN and learns nothing; remove \"vlan\" and \"plexus.learning\"",
+            ));
+        }
         Ok(config)
     }
 
+    fn routes(&self) -> bool {
+        self.plexus.mode == Mode::L3
+    }
+
     fn forwarding(&self) -> Forwarding {
-        let Options { learning, ageing_s, outer_vlan } = self.plexus;
-        Forwarding { learning, ageing_s: ageing_s.unwrap_or_default(), outer_vlan }
+        let Options { learning, ageing_s, outer_vlan, mode } = self.plexus;
+        Forwarding { mode, learning, ageing_s: ageing_s.unwrap_or_default(), outer_vlan }
     }
 
     fn key(&self, call: &PluginCall<'_>) -> NetworkKey {
@@ -134,6 +148,9 @@ impl Plugin for Fastpath {
             )
             .because(format!("uplink {} has {}", uplink.name, uplink.mtu)));
         }
+        if config.routes() {
+            call.refuse_leases()?;
+        }
         call.ipam_validate()
     }
 
@@ -148,7 +165,9 @@ impl Plugin for Fastpath {
     fn add(&self, call: &PluginCall<'_>) -> Result<Attached, CniError> {
         let config = Config::of(call)?;
         let ipam = call.ipam_add()?;
-        attach(call, &config, ipam).map_err(|error| {
+        let ipam = if config.routes() { routed::reshape(ipam) } else { Ok(ipam) };
+        let attached = ipam.and_then(|ipam| attach(call, &config, ipam));
+        attached.map_err(|error| {
             call.give_back_lease();
             let error = call.undone(error, detach(call, &config));
             call.undone(error, call.ipam_del())
@@ -215,7 +234,8 @@ fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Resul
     let uplink_mtu = uplink.as_ref().map(|uplink| uplink.mtu);
     let mtu = Some(config.mtu).filter(|mtu| *mtu != 0).or(uplink_mtu);
     let (host_name, index) = (host_name(id), PORT_IFINDEX_BASE + id);
-    let host = LinkPlan { name: &host_name, index: Some(index), mtu, ..LinkPlan::default() };
+    let gateway = config.routes().then_some(GATEWAY_MAC);
+    let host = LinkPlan { name: &host_name, index: Some(index), mac: gateway, mtu, ..LinkPlan::default() };
     let pod = LinkPlan {
         name: call.ifname,
         mac: Some(mac),
@@ -245,7 +265,9 @@ fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Resul
         }
     })?;
     if let Some(uplink) = &uplink {
-        call.host.add_station(uplink.index, mac)?;
+        if !config.routes() {
+            call.host.add_station(uplink.index, mac)?;
+        }
         call.host.set_up(uplink.index)?;
     }
     let mut port = PortRecord {
@@ -273,8 +295,12 @@ fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Resul
         port.ips = ipam.ips.iter().map(|ip| ip.address.addr()).collect();
         call.agent.datapath.set_addresses(id, &port.ips)?;
     }
-    call.configure(link.index, &ipam.ips, &ipam.routes)?;
-    if !ipam.ips.is_empty() {
+    if config.routes() {
+        routed::configure(call, link.index, index, mac, &ipam)?;
+    } else {
+        call.configure(link.index, &ipam.ips, &ipam.routes)?;
+    }
+    if !ipam.ips.is_empty() && !config.routes() {
         // The link is up already; a hardware address that is set makes the kernel announce the addresses (arp_notify).
         sandbox.netlink.set_mac(link.index, mac)?;
     }

@@ -56,7 +56,7 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
             (key, _) if plugin == "fastpath" && fastpath::OPTIONS.contains(&key) => {}
             _ if plugin == "fastpath" => {
                 return wrong(
-                    "the options there are \"exec\", \"learning\", \"ageing_s\" and \"outer_vlan\"; correct or \
+                    "the options there are \"exec\", \"learning\", \"ageing_s\", \"outer_vlan\" and \"mode\"; correct or \
                      remove it",
                 );
             }
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn learning_and_stacked_vlans_are_fastpaths_alone() {
-        let options = json!({"learning": true, "ageing_s": 60, "outer_vlan": 7});
+        let options = json!({"learning": true, "ageing_s": 60, "outer_vlan": 7, "mode": "l2"});
         check(&json!({"type": "fastpath", "plexus": options})).unwrap();
         assert!(check(&json!({"type": "bridge", "plexus": options})).is_err());
         assert!(check(&json!({"type": "fastpath", "plexus": {"learn": true}})).is_err());

@@ -47,9 +47,17 @@ impl Kernel {
         let programs = pins.iter().find(|pin| pin.ends_with("/programs")).expect("the pinned gates");
         loader.map_pin_path(PROGRAMS, std::path::PathBuf::from(programs));
         let mut ebpf = loader.load(OBJECT).expect("load");
-        for name in
-            ["port_tc", "port_learning", "uplink_tc", "tap_tx", "tap_rx", "route", "edge_push", "edge_pop"]
-        {
+        for name in [
+            "port_tc",
+            "port_learning",
+            "port_routing",
+            "uplink_tc",
+            "tap_tx",
+            "tap_rx",
+            "route",
+            "edge_push",
+            "edge_pop",
+        ] {
             let program: &mut SchedClassifier = ebpf.program_mut(name).expect(name).try_into().expect(name);
             program.load().expect(name);
         }

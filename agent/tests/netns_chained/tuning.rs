@@ -212,9 +212,19 @@ fn a_new_hardware_address_reaches_through_a_fastpath_network_that_checks_sources
     let Some(node) = Node::start() else { return };
     let mut network = fastpath();
     network.as_object_mut().unwrap().remove("name");
+    reaches_under_a_new_hardware_address(&node, ["a", "b"], network.clone());
+    for key in ["vlan", "uplink"] {
+        network.as_object_mut().unwrap().remove(key);
+    }
+    // Where nobody asks for hardware addresses, both ends are told.
+    network["plexus"] = json!({"mode": "l3"});
+    reaches_under_a_new_hardware_address(&node, ["c", "d"], network);
+}
+
+fn reaches_under_a_new_hardware_address(node: &Node, pods: [&str; 2], network: Value) {
     let plain = chain(vec![network.clone()]);
     let tuned = chain(vec![network, json!({"type": "tuning", "mac": MAC})]);
-    let pods = ["a", "b"].map(|name| node.known_pod(name, ""));
+    let pods = pods.map(|name| node.known_pod(name, ""));
     let result = succeeded(&node.add(&pods[0], "eth0", &tuned));
     succeeded(&node.add(&pods[1], "eth0", &plain));
     let of = |pod: &Pod| {

@@ -91,6 +91,36 @@ fn a_network_that_learns_hears_everything_on_its_uplink_until_its_last_pod_is_go
 }
 
 #[test]
+fn pods_of_a_network_that_routes_have_single_addresses_and_the_node_as_router() {
+    let Some(node) = Node::start() else { return };
+    let pods = [node.pod("a"), node.pod("b")];
+    node.host.netns().ip(&["addr", "add", "10.4.0.1/32", "dev", "lo"]).unwrap();
+    let config = json!({
+        "cniVersion": "1.1.0", "name": "routed", "type": "fastpath", "plexus": {"mode": "l3"},
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": "10.3.0.0/24"}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    });
+    for pod in &pods {
+        let result = succeeded(&node.add(pod, "net1", &config));
+        let ip = &result["ips"][0];
+        assert!(ip["address"].as_str().unwrap().ends_with("/32"), "{result}");
+        assert_eq!(ip["gateway"], "169.254.1.1");
+        succeeded(&node.check(pod, "net1", &config, &result));
+        let own = addresses(&pod.netns, "net1")[0].split('/').next().unwrap().parse().unwrap();
+        assert!(ping(node.host.netns(), own, 2).unwrap().all_answered(), "the host's stack has a way to it");
+    }
+    let other = addresses(&pods[1].netns, "net1")[0].split('/').next().unwrap().parse().unwrap();
+    assert!(ping(&pods[0].netns, other, 2).unwrap().all_answered());
+    for pod in &pods {
+        succeeded(&node.del(pod, "net1", &config));
+    }
+    node.assert_clean(&[&pods[0], &pods[1]]);
+}
+
+#[test]
 fn c050_routes_have_the_metrics_and_tables_of_the_result() {
     let Some(node) = Node::start() else { return };
     let pod = node.pod("a");

@@ -54,6 +54,8 @@ fn impossible_values_of_plugins_are_refused_with_key_and_reason() {
             Code::InvalidConfig,
             &["outer_vlan", "4095"],
         ),
+        (with(fastpath(), "plexus", json!({"mode": "l3"})), Code::InvalidConfig, &["l3", "vlan"]),
+        (with(fastpath(), "plexus", json!({"mode": "l4"})), Code::InvalidConfig, &["l4"]),
         (with(fastpath(), "plexus", json!({"ageing_s": 5})), Code::InvalidConfig, &["ageing_s", "learning"]),
         (with(fastpath(), "uplink", json!("nowhere0")), Code::InvalidConfig, &["uplink", "nowhere0"]),
         (

@@ -38,7 +38,7 @@ pub(super) fn measure(options: &ForwardOptions, screen: &Screen) -> Result<BTree
     let only_mac = Features { guard: Guard { mac: true, ip: false }, ..off };
     let guarded = Features { limits: Limits::Neither, ..Features::ALL };
     let one = ports("all", 0, 2, Features::ALL)?;
-    let variants = [
+    let variants = vec![
         ("cost_tc.plexus_without_limits", ports("no-limits", 2, 2, guarded)?),
         (
             "cost_tc.plexus_without_guard",

@@ -5,7 +5,7 @@ pub const DROP_SLOTS: usize = 32;
 
 /// Why a frame was dropped. The numbers are part of the ABI: a retired one stays reserved and is never used again.
 ///
-/// Numbers in use: 1 to 16, 18. Free: 0, 17 and 19 to 31. Retired: none yet.
+/// Numbers in use: 1 to 16, 18, 19. Free: 0, 17 and 20 to 31. Retired: none yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum DropReason {
@@ -43,11 +43,13 @@ pub enum DropReason {
     RouteUnreachable = 16,
     /// From the pod: above the rate for so long that it would wait beyond the shaper's horizon.
     ShapedHorizon = 18,
+    /// From the pod, on a network that routes: no IPv4 or IPv6 packet for one station.
+    NotRouted = 19,
 }
 
 impl DropReason {
     /// Every reason in use, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Malformed,
         Self::Tagged,
         Self::SpoofedMac,
@@ -65,6 +67,7 @@ impl DropReason {
         Self::RouteBlackhole,
         Self::RouteUnreachable,
         Self::ShapedHorizon,
+        Self::NotRouted,
     ];
 
     /// The reason's name in metrics, JSON and tables.
@@ -87,6 +90,7 @@ impl DropReason {
             Self::RouteBlackhole => "route-blackhole",
             Self::RouteUnreachable => "route-unreachable",
             Self::ShapedHorizon => "shaped-horizon",
+            Self::NotRouted => "not-routed",
         }
     }
 

@@ -1,4 +1,6 @@
-//! Forwarding database: which port owns a MAC.
+//! Forwarding database: which port owns a MAC, or an address.
+
+use crate::Address;
 
 shared! {
     /// A MAC address in one VLAN of one network.
@@ -14,6 +16,18 @@ shared! {
 
 /// `FdbEntry::flags`: somebody captures what goes to the port; XDP leaves its frames to tc.
 pub const FDB_CAPTURED: u32 = 1;
+
+shared! {
+    /// An address of a pod on a network that routes.
+    pub struct HostKey {
+        /// The address.
+        pub address: Address,
+        /// The network's id.
+        pub network: u32,
+        /// Zero.
+        pub reserved: u32,
+    }
+}
 
 shared! {
     /// Where frames for a MAC go.

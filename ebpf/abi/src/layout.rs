@@ -11,6 +11,7 @@ pub const ABI_HASH: u64 = {
         crate::Counters::LAYOUT,
         crate::FdbEntry::LAYOUT,
         crate::FdbKey::LAYOUT,
+        crate::HostKey::LAYOUT,
         crate::Members::LAYOUT,
         crate::MembersKey::LAYOUT,
         crate::NetworkConfig::LAYOUT,

@@ -14,10 +14,15 @@ pub const NETWORK_XDP_NEVER: u16 = 2;
 /// `NetworkConfig::flags`: stations are learnt from what they send.
 pub const NETWORK_LEARNS: u16 = 4;
 
+/// `NetworkConfig::flags`: packets are forwarded by address.
+pub const NETWORK_ROUTES: u16 = 8;
+
 /// `UplinkEntry::flags`: XDP delivers for this VLAN; otherwise it lets the frames pass to tcx.
 pub const UPLINK_XDP: u32 = 1;
 /// `UplinkEntry::flags`: the network learns.
 pub const UPLINK_LEARNS: u32 = 2;
+/// `UplinkEntry::flags`: the network forwards by address.
+pub const UPLINK_ROUTES: u32 = 4;
 
 shared! {
     /// What a network looks like from a pod.

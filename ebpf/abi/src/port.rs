@@ -36,6 +36,9 @@ pub const KIND_HOST_TAP: u32 = 2;
 /// `PortConfig::kind`: counted and policed at the device inside the pod (macvlan).
 pub const KIND_POD_TAP: u32 = 3;
 
+/// The host's end of every port of a network that routes: the gateway that its pods send to.
+pub const GATEWAY_MAC: [u8; 6] = [0x0a, 0x70, 0x6c, 0x78, 0, 1];
+
 shared! {
     /// What the programs know about a port.
     pub struct PortConfig {
@@ -103,5 +106,7 @@ pub const PROGRAM_UPLINK: u32 = 3;
 pub const PROGRAM_ROUTE: u32 = 4;
 /// Slot of `PROGRAMS`: what the host end of a fastpath port's veth runs on a network that learns.
 pub const PROGRAM_LEARNING: u32 = 10;
+/// Slot of `PROGRAMS`: what the host end of a fastpath port's veth runs on a network that routes.
+pub const PROGRAM_ROUTING: u32 = 11;
 /// Slots of `PROGRAMS`, with room for more: the map outlives every ABI, so its size never changes.
 pub const PROGRAM_SLOTS: u32 = 16;

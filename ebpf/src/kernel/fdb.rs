@@ -1,11 +1,11 @@
 //! Who has a MAC, which network a VLAN is, which way leads out.
 
 use plexus_abi::{
-    FDB_CAPTURED, FdbEntry, FdbKey, NO_DEVICE, NetworkConfig, PORT_CAPTURED, PORT_PRESENT, PortConfig,
-    UplinkEntry, UplinkKey,
+    Address, FDB_CAPTURED, FdbEntry, FdbKey, HostKey, NO_DEVICE, NetworkConfig, PORT_CAPTURED, PORT_PRESENT,
+    PortConfig, UplinkEntry, UplinkKey,
 };
 
-use super::maps::{FDB, NETWORKS, PORTS, UPLINKS};
+use super::maps::{FDB, HOSTS, NETWORKS, PORTS, UPLINKS};
 use crate::pure::ethernet::Tags;
 
 /// The configured port with this id.
@@ -26,6 +26,13 @@ pub(crate) fn owner(network: u32, vlan: u16, mac: [u8; 6]) -> Option<FdbEntry> {
 pub(crate) fn as_owner(id: u32) -> FdbEntry {
     let is_captured = port(id).is_some_and(|port| port.has(PORT_CAPTURED));
     FdbEntry { port: id, flags: if is_captured { FDB_CAPTURED } else { 0 } }
+}
+
+/// The port that has an address on a network that routes.
+#[inline(always)]
+pub(crate) fn host(network: u32, address: Address) -> Option<u32> {
+    // SAFETY: the value is one word, copied at once.
+    unsafe { HOSTS.get(HostKey { address, network, reserved: 0 }) }.map(|entry| entry.port)
 }
 
 /// The network that a VLAN of a device belongs to.

@@ -4,13 +4,15 @@ use aya_ebpf::{
     bindings::xdp_action::XDP_DROP,
     programs::{TcContext, XdpContext},
 };
-use plexus_abi::{Direction, DropReason, FDB_CAPTURED, FdbEntry, UPLINK_LEARNS, UPLINK_XDP, Verdict};
+use plexus_abi::{
+    Direction, DropReason, FDB_CAPTURED, FdbEntry, UPLINK_LEARNS, UPLINK_ROUTES, UPLINK_XDP, Verdict,
+};
 
 use super::{
     counters, fdb, flood, learning,
     maps::DEVICES,
     policer::{self, Moment},
-    seen,
+    routing, seen,
     skb::Skb,
     vlan,
     xdp::Buffer,
@@ -79,6 +81,9 @@ pub fn forward_skb(ctx: &TcContext) -> Verdict {
     }
     if uplink.flags & UPLINK_LEARNS != 0 {
         return learning::from_uplink(&skb, &ethernet, uplink.network, tags, wire);
+    }
+    if uplink.flags & UPLINK_ROUTES != 0 {
+        return routing::from_uplink(&skb, &ethernet, uplink.network, tags, wire);
     }
     if ethernet.is_group() {
         // A switch or a bond may send a pod's own broadcast back; the pod would take it for a duplicate address.

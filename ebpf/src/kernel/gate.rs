@@ -7,7 +7,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use plexus_abi::{
-    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
+    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_ROUTING, PROGRAM_TAP_RX, PROGRAM_TAP_TX,
+    PROGRAM_UPLINK,
 };
 
 use super::{maps::PROGRAMS, route};
@@ -25,6 +26,14 @@ pub fn from_pod(ctx: &TcContext) -> i32 {
 pub fn learning(ctx: &TcContext) -> i32 {
     // SAFETY: as above.
     unsafe { PROGRAMS.tail_call(ctx, PROGRAM_LEARNING) };
+    TC_ACT_SHOT
+}
+
+/// What a pod of a network that routes sends; without a program nothing is forwarded.
+#[inline(always)]
+pub fn routing(ctx: &TcContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_ROUTING) };
     TC_ACT_SHOT
 }
 

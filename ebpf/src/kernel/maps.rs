@@ -7,10 +7,10 @@ use aya_ebpf::{
     maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use plexus_abi::{
-    CAPTURES_MAX, CachedRoute, Capture, Counters, FdbEntry, FdbKey, MAX_NEXT_HOPS, MAX_PORTS_DEFAULT,
-    MAX_ROUTE_TABLES, MAX_STATIONS, Members, MembersKey, NetworkConfig, NextHop, PROGRAM_SLOTS,
-    PolicerConfig, PolicerState, PortConfig, ROUTE_CACHE_SLOTS, ROUTE_SLOTS, RoutePort, SEEN_RING_BYTES,
-    SampleBudget, Station, UplinkEntry, UplinkKey, Watch,
+    CAPTURES_MAX, CachedRoute, Capture, Counters, FdbEntry, FdbKey, HostKey, MAX_NEXT_HOPS,
+    MAX_PORTS_DEFAULT, MAX_ROUTE_TABLES, MAX_STATIONS, Members, MembersKey, NetworkConfig, NextHop,
+    PROGRAM_SLOTS, PolicerConfig, PolicerState, PortConfig, ROUTE_CACHE_SLOTS, ROUTE_SLOTS, RoutePort,
+    SEEN_RING_BYTES, SampleBudget, Station, UplinkEntry, UplinkKey, Watch,
 };
 
 const MAX_NETWORKS: u32 = 4096;
@@ -38,6 +38,11 @@ pub(crate) static DEVICES: DevMap = DevMap::with_max_entries(MAX_PORTS_DEFAULT, 
 /// The forwarding database.
 #[map]
 pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
+/// Addresses of pods on networks that route. Not preallocated: most networks do not.
+#[map]
+pub(crate) static HOSTS: HashMap<HostKey, FdbEntry> =
+    HashMap::with_max_entries(MAX_PORTS_DEFAULT, BPF_F_NO_PREALLOC);
 
 /// Where stations were heard, on networks that learn.
 #[map]

@@ -12,6 +12,7 @@ pub mod maps;
 pub mod policer;
 pub mod route;
 pub mod route_cache;
+pub mod routing;
 pub mod seen;
 pub mod shaper;
 pub mod skb;

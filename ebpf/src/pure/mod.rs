@@ -8,6 +8,7 @@ pub mod ethernet;
 pub mod frame;
 pub mod gcra;
 pub mod guard;
+pub mod hop;
 pub mod ip;
 pub mod nd;
 #[cfg(test)]

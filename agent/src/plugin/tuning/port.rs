@@ -5,6 +5,7 @@ use plexus_cni::CniError;
 use super::backup::Station;
 use super::config::Config;
 use crate::plugin::PluginCall;
+use crate::plugin::fastpath::follow_mac;
 use crate::record::{PortKind, PortRecord};
 
 /// The uplink that has to listen for the new hardware address, for an interface of a fastpath network.
@@ -25,6 +26,7 @@ pub(super) fn follow(call: &PluginCall<'_>, port: &PortRecord, mac: [u8; 6]) -> 
     }
     call.remove_port()?;
     call.add_port(&moved)?;
+    follow_mac(call, &moved)?;
     if let PortKind::Fastpath { uplink: Some(uplink), .. } = &port.kind
         && let Some(uplink) = call.host.link_by_name(uplink)?
     {

@@ -13,7 +13,7 @@ struct Loan {
     since: Series,
 }
 
-const LOANS: [Loan; 17] = [
+const LOANS: [Loan; 18] = [
     // A kernel without VLAN filtering on bridges skips it.
     Loan { program: "netns_bridge", tests: &["a_vlan_keeps_pods_apart"], since: Series::V6_1 },
     // Traffic and nftables rules of a bridge.
@@ -57,6 +57,12 @@ const LOANS: [Loan; 17] = [
     Loan {
         program: "bpf_learning",
         tests: &["a_station_moves", "a_machine_on_a_nested"],
+        since: Series::V6_1,
+    },
+    // And on networks that route, with the stack's answers.
+    Loan {
+        program: "bpf_routing",
+        tests: &["a_packet_for_another_pod", "pods_and_the_outside", "the_stack_tells"],
         since: Series::V6_1,
     },
     // Uplinks without tcx, which 6.1 does not have.
