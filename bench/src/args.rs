@@ -128,6 +128,15 @@ pub(crate) struct PoliceOptions {
     /// The standard plugins bridge, host-local and bandwidth
     #[arg(long, value_name = "DIR", env = "CNI_REFERENCE_BIN", default_value = "/usr/lib/cni")]
     pub(crate) reference_bin: PathBuf,
+    /// Only what pods send through the shaper, for a machine whose kernel has fq
+    #[arg(long)]
+    pub(crate) shaped: bool,
+    /// Take the shaper's figures from the report of such a run on another machine
+    #[arg(long, value_name = "FILE", conflicts_with = "shaped")]
+    pub(crate) shaped_report: Option<PathBuf>,
+    /// Do not measure the shaper; what the report says why
+    #[arg(long, value_name = "WHY", conflicts_with_all = ["shaped", "shaped_report"])]
+    pub(crate) shaped_absent: Option<String>,
 }
 
 impl PoliceOptions {

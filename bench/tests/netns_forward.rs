@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use plexus_agent::lab::skip::{require_binaries_or_skip, require_binary_or_skip};
+use plexus_agent::lab::skip::{require_binaries_or_skip, require_binary_or_skip, skipped};
 use serde_json::Value;
 
 /// Runs plexus-bench and reads its report and its page.
@@ -77,7 +77,8 @@ fn every_path_of_forward_carries_packets() {
 
 #[test]
 fn every_limit_of_police_lets_packets_through() {
-    let Some((report, page)) = bench("police", &["--seconds", "0.2"]) else { return };
+    let absent = ["--seconds", "0.2", "--shaped-absent", "not wanted"];
+    let Some((report, page)) = bench("police", &absent) else { return };
     for arm in ["plexus", "standard", "tbf"] {
         positive(
             &report,
@@ -88,6 +89,18 @@ fn every_limit_of_police_lets_packets_through() {
             ],
         );
     }
-    assert!(report["absent"]["tcp_goodput_shaped_percent_min"].is_string());
+    assert_eq!(report["absent"]["tcp_goodput_shaped_percent_min"], "not wanted");
     assert!(page.contains("delivered"));
+}
+
+#[test]
+fn police_measures_the_shaper_or_says_why_not() {
+    let Some((report, _)) = bench("police", &["--shaped", "--seconds", "0.2"]) else { return };
+    if let Some(why) = report["absent"]["tcp_goodput_shaped_percent_min"].as_str() {
+        skipped("police_measures_the_shaper_or_says_why_not", why);
+        return;
+    }
+    for arm in ["plexus", "standard", "tbf"] {
+        positive(&report, &[&format!("tcp_goodput_shaped.{arm}.1M"), &format!("latency_shaped.{arm}.10M")]);
+    }
 }

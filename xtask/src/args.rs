@@ -204,6 +204,12 @@ pub(crate) struct BenchOptions {
     /// Seconds of each arm in a round (forward) or of each rate (police); plexus-bench chooses when absent
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<f64>,
+    /// Unoptimised host binaries, quicker to build: to try a benchmark, whose figures then mean nothing
+    #[arg(long)]
+    pub(crate) dev: bool,
+    /// `police`: where this machine's kernel has no fq, leave the shaper out instead of measuring it in a virtual machine
+    #[arg(long)]
+    pub(crate) no_guest: bool,
     /// Adds the arm `multus`: the directory that holds Multus' binaries
     #[arg(long, value_name = "DIR")]
     pub(crate) multus_bin: Option<PathBuf>,

@@ -9,7 +9,17 @@ use crate::report::Figures;
 /// Quantities that are drawn, by benchmark; what is not listed is drawn whole.
 const DRAWN: [(&str, &[&str]); 2] = [
     ("forward", &["pod_pod", "uplink_pod_xdp", "uplink_pod_stack", "tcp", "rr", "cost_tc"]),
-    ("police", &["rate_error", "first_second_excess", "tcp_goodput", "latency_under_tcp"]),
+    (
+        "police",
+        &[
+            "rate_error",
+            "first_second_excess",
+            "tcp_goodput",
+            "latency_under_tcp",
+            "tcp_goodput_shaped",
+            "latency_shaped",
+        ],
+    ),
 ];
 const WIDTH: f64 = 860.0;
 /// Height of a chart's title with the space above it.

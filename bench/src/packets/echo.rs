@@ -28,6 +28,13 @@ impl RoundTrips {
         Ok(Self { nanoseconds: Histogram::new(3).context("cannot make a histogram")?, lost: 0 })
     }
 
+    /// What never came back, in percent of what was sent.
+    pub(crate) fn lost_percent(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "datagrams of some seconds are far below 2^53")]
+        let [lost, back] = [self.lost, self.nanoseconds.len()].map(|count| count as f64);
+        100.0 * lost / (lost + back).max(1.0)
+    }
+
     fn record(&mut self, sample: Duration) -> Result<()> {
         let nanoseconds = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.record(nanoseconds).context("cannot record a sample")

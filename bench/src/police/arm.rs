@@ -1,10 +1,7 @@
-//! One way to limit what a pod receives.
-
-use std::process::Command;
+//! One way to limit what a pod receives, or what it sends.
 
 use anyhow::{Context as _, Result};
-use plexus_agent::lab::command::run;
-use plexus_agent::lab::{Pod, Runtime};
+use plexus_agent::lab::{NetNs, Pod, Runtime};
 use serde_json::{Value, json};
 
 use super::rate::Rate;
@@ -28,18 +25,50 @@ pub(super) struct Arm {
 pub(super) enum Limiter {
     /// A chained CNI plugin `bandwidth`.
     Plugin(Box<Plugin>),
-    /// `tc`, on this device of the host.
-    Tbf(String),
+    /// `tc`, on a device.
+    Tbf(Device),
+}
+
+/// A device, and where it is.
+pub(super) struct Device {
+    pub(super) netns: NetNs,
+    pub(super) name: String,
+}
+
+/// Which of a pod's traffic is limited.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Direction {
+    ToPod,
+    FromPod,
+}
+
+impl Direction {
+    /// The keys of rate and burst.
+    const fn keys(self) -> [&'static str; 2] {
+        match self {
+            Self::ToPod => ["ingressRate", "ingressBurst"],
+            Self::FromPod => ["egressRate", "egressBurst"],
+        }
+    }
+
+    /// The qdisc that the standard plugin puts on the host's end of a veth: tbf, or what leads to an ifb device.
+    const fn qdisc(self) -> &'static str {
+        match self {
+            Self::ToPod => "root",
+            Self::FromPod => "ingress",
+        }
+    }
 }
 
 /// A chained plugin and whom it limits.
 pub(super) struct Plugin {
     pub(super) runtime: Runtime,
     pub(super) pod: Pod,
+    pub(super) direction: Direction,
     /// What the main plugin answered.
     pub(super) result: Value,
     /// The device on which the plugin leaves a qdisc when it is deleted; it expects that the device goes too.
-    pub(super) qdisc_left_on: Option<String>,
+    pub(super) qdisc_left_on: Option<Device>,
 }
 
 impl Limiter {
@@ -48,9 +77,10 @@ impl Limiter {
         match self {
             Self::Plugin(plugin) => {
                 let mut config = config();
-                config["ingressRate"] = json!(rate.bps);
+                let [key, burst_key] = plugin.direction.keys();
+                config[key] = json!(rate.bps);
                 if let Some(bits) = burst_bits {
-                    config["ingressBurst"] = json!(bits);
+                    config[burst_key] = json!(bits);
                 }
                 config["prevResult"] = plugin.result.clone();
                 let outcome = plugin.runtime.add(&plugin.pod, IFNAME, &config)?;
@@ -59,8 +89,8 @@ impl Limiter {
             Self::Tbf(device) => {
                 let rate = format!("{}bit", rate.bps);
                 let burst = format!("{}b", burst_bits.unwrap_or_default() / 8);
-                let tbf = ["root", "tbf", "rate", &rate, "burst", &burst, "latency", "25ms"];
-                run(Command::new("tc").args(["qdisc", "add", "dev", device]).args(tbf))?;
+                let tbf = ["tbf", "rate", &rate, "burst", &burst, "latency", "25ms"];
+                device.qdisc("add", "root", &tbf)?;
             }
         }
         Ok(())
@@ -68,7 +98,7 @@ impl Limiter {
 
     /// Takes the limit away.
     pub(super) fn clear(&self) -> Result<()> {
-        let device = match self {
+        match self {
             Self::Plugin(plugin) => {
                 let mut config = config();
                 config["prevResult"] = plugin.result.clone();
@@ -77,13 +107,20 @@ impl Limiter {
                     .del(&plugin.pod, IFNAME, &config)?
                     .success()
                     .context("cannot take a limit away")?;
-                plugin.qdisc_left_on.as_ref()
+                match &plugin.qdisc_left_on {
+                    Some(device) => device.qdisc("del", plugin.direction.qdisc(), &[]),
+                    None => Ok(()),
+                }
             }
-            Self::Tbf(device) => Some(device),
-        };
-        if let Some(device) = device {
-            run(Command::new("tc").args(["qdisc", "del", "dev", device, "root"]))?;
+            Self::Tbf(device) => device.qdisc("del", "root", &[]),
         }
+    }
+}
+
+impl Device {
+    fn qdisc(&self, verb: &str, place: &str, rest: &[&str]) -> Result<()> {
+        let words = [&["qdisc", verb, "dev", &self.name, place][..], rest].concat();
+        self.netns.run("tc", &words)?;
         Ok(())
     }
 }

@@ -26,6 +26,11 @@ pub(super) const UDP: [Rate; 5] = [
 /// Against TCP.
 pub(super) const TCP: [Rate; 3] =
     [rate("10M", 10_000_000), rate("100M", 100_000_000), rate("1G", 1_000_000_000)];
+/// Of TCP through a shaper: what an emulated machine carries too.
+pub(super) const SHAPED: [Rate; 3] =
+    [rate("1M", 1_000_000), rate("10M", 10_000_000), rate("50M", 50_000_000)];
+/// The one of them under which packets wait.
+pub(super) const SHAPED_LATENCY: Rate = SHAPED[1];
 /// Under which packets wait.
 pub(super) const LATENCY: Rate = rate("100M", 100_000_000);
 /// On several CPUs.
@@ -37,6 +42,11 @@ impl Rate {
     /// 50 ms of the rate.
     pub(super) const fn burst_bits(self) -> u64 {
         self.bps / 20
+    }
+
+    /// 10 ms of the rate, and ten full frames at least: what `bandwidth` takes by itself where it shapes.
+    pub(super) fn shaped_burst_bits(self) -> u64 {
+        (self.bps / 100).max(10 * 1514 * 8)
     }
 
     /// 250 ms of the rate: what a policer needs, not to starve a TCP that waits 200 ms before it repeats what was lost.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use plexus_agent::lab::{Binaries, DaemonSetup, Host, Plexusd, Runtime};
 use serde_json::{Value, json};
 
-use super::arm::{Arm, CNI_VERSION, Limiter, Plugin};
+use super::arm::{Arm, CNI_VERSION, Device, Direction, Limiter, Plugin};
 use crate::args::PoliceOptions;
 use crate::packets::end::{End, host_device};
 use crate::packets::wiring::{IFNAME, Place, bridge, quiet, take_live_frames, veth_pod};
@@ -30,9 +30,9 @@ impl Stage {
         quiet()?;
         let plexusd = DaemonSetup::new(&host, &binaries).start()?;
         let shim = Runtime::new(&host, &binaries);
-        let plexus = by_plugins(&host, "plexus", [&shim, &shim], &main_plugin("fastpath", 1))?;
-        let [main, limit] = ["bridge", "bandwidth"].map(|name| reference(options, name));
-        let standard = by_plugins(&host, "standard", [&main?, &limit?], &main_plugin("bridge", 2))?;
+        let to_pod = Direction::ToPod;
+        let plexus = by_plugins(&host, "plexus", [&shim, &shim], &main_plugin("fastpath", 1), to_pod)?;
+        let standard = standard(&host, options, to_pod)?;
         let tbf = by_hand(&host)?;
         Ok(Self { arms: vec![plexus, standard, tbf], _plexusd: plexusd, _host: host })
     }
@@ -43,8 +43,20 @@ impl Stage {
     }
 }
 
-/// Two pods that `main` attaches; `limit` limits the second one.
-fn by_plugins(host: &Host, name: &'static str, [main, limit]: [&Runtime; 2], config: &Value) -> Result<Arm> {
+/// Two pods on a bridge of the reference plugins, which limit the second one's traffic.
+pub(super) fn standard(host: &Host, options: &PoliceOptions, direction: Direction) -> Result<Arm> {
+    let [main, limit] = ["bridge", "bandwidth"].map(|name| reference(options, name));
+    by_plugins(host, "standard", [&main?, &limit?], &main_plugin("bridge", 2), direction)
+}
+
+/// Two pods that `main` attaches; `limit` limits what the second one receives, or what the first one sends.
+fn by_plugins(
+    host: &Host,
+    name: &'static str,
+    [main, limit]: [&Runtime; 2],
+    config: &Value,
+    direction: Direction,
+) -> Result<Arm> {
     let mut ends = Vec::new();
     for side in ["a", "b"] {
         let pod = host.pod(&format!("{name}-{side}"))?;
@@ -52,10 +64,14 @@ fn by_plugins(host: &Host, name: &'static str, [main, limit]: [&Runtime; 2], con
         let result = result.with_context(|| format!("arm {name}: cannot attach pod {side}"))?;
         ends.push((End::of_result(&pod, IFNAME, &result)?, host_device(&result)?, pod, result));
     }
-    let (to, device, pod, result) = ends.pop().context("two pods")?;
-    let (from, entry, ..) = ends.pop().context("two pods")?;
-    let qdisc_left_on = (name == "standard").then_some(device);
-    let plugin = Plugin { runtime: limit.clone(), pod, result, qdisc_left_on };
+    let (to, exit, receiver, receivers) = ends.pop().context("two pods")?;
+    let (from, entry, sender, senders) = ends.pop().context("two pods")?;
+    let (device, pod, result) = match direction {
+        Direction::ToPod => (exit, receiver, receivers),
+        Direction::FromPod => (entry.clone(), sender, senders),
+    };
+    let qdisc_left_on = (name == "standard").then(|| Device { netns: host.netns().clone(), name: device });
+    let plugin = Plugin { runtime: limit.clone(), pod, direction, result, qdisc_left_on };
     Ok(Arm { name, from, to, entry, limiter: Limiter::Plugin(Box::new(plugin)) })
 }
 
@@ -64,7 +80,8 @@ fn by_hand(host: &Host) -> Result<Arm> {
     let from = veth_pod(host, "tbf-a", "tbf-a", Place(3, 2))?;
     let to = veth_pod(host, "tbf-b", "tbf-b", Place(3, 3))?;
     bridge("br-tbf", &[("tbf-a", &from), ("tbf-b", &to)])?;
-    Ok(Arm { name: "tbf", from, to, entry: "tbf-a".into(), limiter: Limiter::Tbf("tbf-b".into()) })
+    let device = Device { netns: host.netns().clone(), name: "tbf-b".into() };
+    Ok(Arm { name: "tbf", from, to, entry: "tbf-a".into(), limiter: Limiter::Tbf(device) })
 }
 
 fn main_plugin(kind: &str, number: u8) -> Value {

@@ -1,5 +1,6 @@
 //! What is wanted of the figures.
 
+use super::SHAPED_RATIO;
 use crate::report::BenchReport;
 
 /// Adds the worst figure of Plexus of each kind; docs/reports.md defines each.
@@ -8,6 +9,7 @@ pub(super) fn ratios(report: &mut BenchReport) {
         ("rate_error_percent_max", "rate_error.plexus", f64::max as fn(f64, f64) -> f64),
         ("first_second_excess_percent_max", "first_second_excess.plexus", f64::max),
         ("tcp_goodput_policed_percent_min", "tcp_goodput.plexus.", f64::min),
+        (SHAPED_RATIO, "tcp_goodput_shaped.plexus.", f64::min),
     ] {
         let of_kind = report.arms.iter().filter(|(arm, _)| arm.starts_with(kind));
         let medians = of_kind.map(|(_, figures)| figures.median);
@@ -19,13 +21,10 @@ pub(super) fn ratios(report: &mut BenchReport) {
         if let Some(seen) = seen {
             report.ratios.insert(name, seen);
         } else {
-            report.absent.insert(name, "no rate was offered enough to be judged".into());
+            let why = || "no rate was offered enough to be judged".to_owned();
+            report.absent.entry(name).or_insert_with(why);
         }
     }
-    report.absent.insert(
-        "tcp_goodput_shaped_percent_min",
-        "not measured here; guests that have fq hold it to 97: `cargo xtask test vm -- tcp_gets`".into(),
-    );
 }
 
 #[cfg(test)]
@@ -42,12 +41,15 @@ mod tests {
             ("rate_error.standard.1M", 9.0),
             ("tcp_goodput.plexus.10M", 95.0),
             ("tcp_goodput.plexus.1G", 91.0),
+            ("tcp_goodput_shaped.plexus.10M", 97.5),
+            ("tcp_goodput_shaped.tbf.10M", 90.0),
         ] {
             report.arms.insert(arm.into(), Figures::of_rounds(&[median], "%").unwrap());
         }
         ratios(&mut report);
         assert!((report.ratios["rate_error_percent_max"] - 0.8).abs() < 1e-9);
         assert!((report.ratios["tcp_goodput_policed_percent_min"] - 91.0).abs() < 1e-9);
+        assert!((report.ratios[SHAPED_RATIO] - 97.5).abs() < 1e-9);
         assert!(report.absent.contains_key("first_second_excess_percent_max"));
     }
 }

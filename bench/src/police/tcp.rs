@@ -51,9 +51,7 @@ pub(super) fn measure(
             let seen = beside_tcp(arm, port, options.duration())?;
             arm.limiter.clear()?;
             let entry = waits.entry(arm.name).or_insert((Histogram::new(3)?, Vec::new()));
-            #[expect(clippy::cast_precision_loss, reason = "datagrams of some seconds are far below 2^53")]
-            let [lost, back] = [seen.lost, seen.nanoseconds.len()].map(|count| count as f64);
-            entry.1.push(100.0 * lost / (lost + back).max(1.0));
+            entry.1.push(seen.lost_percent());
             entry.0.add(seen.nanoseconds).context("cannot add samples")?;
             progress.inc(1);
         }
@@ -82,7 +80,7 @@ fn goodput_percent(arm: &Arm, port: u16, duration: Duration, rate: Rate) -> Resu
 }
 
 /// Datagrams there and back while one TCP connection fills the limit.
-fn beside_tcp(arm: &Arm, port: u16, duration: Duration) -> Result<echo::RoundTrips> {
+pub(super) fn beside_tcp(arm: &Arm, port: u16, duration: Duration) -> Result<echo::RoundTrips> {
     std::thread::scope(|scope| {
         let filling =
             scope.spawn(|| transfer(&arm.from.netns, &arm.to.netns, arm.to.at(port), duration + LEAD + LEAD));

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::published::Published;
 use crate::html::number;
 use crate::wanted;
@@ -37,6 +39,9 @@ pub(super) fn of(reports: &[Published]) -> String {
             if let Some(value) = condition(name) {
                 write!(out, ", {value} {text}").ok();
             }
+        }
+        if let Some(place) = report.conditions.get("shaped_measured_on").and_then(Value::as_str) {
+            write!(out, ", TCP through the shaper in {place}").ok();
         }
         // One busy CPU of two still lets the other one measure.
         if environment.load[0] > 0.5 * f64::from(u32::try_from(environment.cpus).unwrap_or(u32::MAX)) {
@@ -91,6 +96,8 @@ mod tests {
             assert!(section.contains(line), "{line} is not in\n{section}");
         }
         assert!(!section.contains("without optimisation") && !section.contains("other work"));
+        let guest = REPORT.replace("10}", "10, \"shaped_measured_on\": \"a guest, emulated\"}");
+        assert!(of(&[serde_json::from_str(&guest).unwrap()]).contains("the shaper in a guest, emulated"));
         let busy = REPORT.replace("\"load\": [0.5", "\"load\": [4.5");
         assert!(of(&[serde_json::from_str(&busy).unwrap()]).contains("other work"));
     }

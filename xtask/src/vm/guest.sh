@@ -1,4 +1,5 @@
-# The second program of a guest, on its final root: mounts the rest, loads the drivers of its devices, runs the tests, powers off.
+# The second program of a guest, on its final root: mounts the rest, loads the drivers of its devices, runs what its arguments
+# say, powers off.
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs run /run
@@ -22,7 +23,7 @@ for driver in igb igbvf virtio_net tun; do
     modprobe "$driver" || echo "guest: no driver $driver"
 done
 echo "guest: up after $(cut -d ' ' -f 1 /proc/uptime) s"
-"$GUEST_XTASK" guest "$GUEST_SHARED"
+"$@"
 status=$?
 sync
 # isa-debug-exit: QEMU ends with twice this plus one.

@@ -34,8 +34,9 @@ pub(crate) struct Guest<'a> {
     pub(crate) series: Series,
     /// The directory that both sides write to.
     pub(crate) shared: &'a Path,
-    /// The program that runs the tests inside, see [`own_copy`].
-    pub(crate) xtask: &'a Path,
+    /// What it runs: a program of this machine, and its arguments. For programs of `target` that cargo may replace, see
+    /// [`own_copy`].
+    pub(crate) command: &'a [String],
 }
 
 /// This program, copied to where it stays: while it runs cargo may replace it.
@@ -51,7 +52,7 @@ impl Guest<'_> {
         self.shared.join("console.log")
     }
 
-    /// Starts it. It runs `xtask guest SHARED` and then ends by itself.
+    /// Starts it. It runs the command and then ends by itself.
     pub(crate) fn start(&self, workspace: &Workspace) -> Result<Child> {
         let boot_image = self.shared.join("initrd");
         let script = self.shared.join("guest.sh");

@@ -1,4 +1,4 @@
-//! The script that a guest goes on with: variables, then `guest.sh`.
+//! The script that a guest goes on with: variables and what is to be run, then `guest.sh`.
 
 use std::env;
 use std::fmt::Write as _;
@@ -25,7 +25,6 @@ pub(super) fn text(guest: &Guest<'_>, workspace: &Workspace) -> Result<String> {
         (SERIES_VARIABLE, guest.series.name().to_owned()),
         ("CARGO_MANIFEST_DIR", workspace.root().join("xtask").display().to_string()),
         (CACHE_VARIABLE, workspace.cache().display().to_string()),
-        ("GUEST_XTASK", guest.xtask.display().to_string()),
         ("GUEST_SHARED", guest.shared.display().to_string()),
         ("GUEST_SHARED_TAG", SHARED_TAG.to_owned()),
         ("GUEST_MODULES", guest.kernel.modules.display().to_string()),
@@ -38,6 +37,8 @@ pub(super) fn text(guest: &Guest<'_>, workspace: &Workspace) -> Result<String> {
     for (name, value) in variables {
         writeln!(text, "export {name}={}", quoted(&value))?;
     }
+    let command: Vec<String> = guest.command.iter().map(|word| quoted(word)).collect();
+    writeln!(text, "set -- {}", command.join(" "))?;
     Ok(text + SCRIPT)
 }
 

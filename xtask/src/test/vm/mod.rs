@@ -78,7 +78,8 @@ fn run_on(
         (_, None) => Some("this kernel is missing: see `cargo xtask setup`"),
         (Some(tools), Some(kernel)) => {
             eprintln!("booting {}", kernel.release);
-            let guest = Guest { tools: &tools, kernel: &kernel, series, shared: &logs, xtask };
+            let command = [xtask, Path::new("guest"), &logs].map(|word| word.display().to_string());
+            let guest = Guest { tools: &tools, kernel: &kernel, series, shared: &logs, command: &command };
             run_all(workspace, &guest, cases.clone(), &mut row)?;
             None
         }

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: builds everything and measures.
 
+mod shaped;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -14,7 +16,7 @@ use crate::{run, setup};
 /// Exit status is that of `plexus-bench`; of several benchmarks, that of the first that failed.
 pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<ExitCode> {
     setup::ensure(workspace, setup::FOR_RUN)?;
-    build::all(workspace, Profile::Release)?;
+    build::all(workspace, if options.dev { Profile::Dev } else { Profile::Release })?;
     let verbs: &[&str] = match options.benchmark {
         Benchmark::Cni => &["cni"],
         Benchmark::Forward => &["forward"],
@@ -25,6 +27,9 @@ pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<Exit
     };
     if verbs.contains(&"ipam") {
         setup::ensure(workspace, setup::FOR_API)?;
+    }
+    if verbs.contains(&"police") && shaped::needs_guest(options) {
+        setup::ensure(workspace, setup::FOR_VM)?;
     }
     for verb in verbs {
         let mut command = plexus_bench(workspace, verb);
@@ -57,6 +62,9 @@ pub(crate) fn verb(workspace: &Workspace, options: &BenchOptions) -> Result<Exit
         }
         if let (Some(seconds), "forward" | "police") = (options.seconds, *verb) {
             command.arg("--seconds").arg(seconds.to_string());
+        }
+        if *verb == "police" {
+            command.args(shaped::arguments(workspace, options)?);
         }
         if *verb == "ipam" {
             command.env(setup::KUBE_ASSETS_VARIABLE, setup::kube_assets(workspace));
