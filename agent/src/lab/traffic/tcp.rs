@@ -21,7 +21,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 pub struct Transfer {
     /// Bytes that the receiver read.
     pub bytes: u64,
-    /// From the first to the last read.
+    /// From the connection to the last read of data: where the end of the stream was lost, its wait does not count.
     pub elapsed: Duration,
 }
 
@@ -67,11 +67,14 @@ fn read_all(listener: &TcpListener) -> std::io::Result<Transfer> {
     let (mut stream, _) = listener.accept()?;
     stream.set_read_timeout(Some(Duration::from_millis(STALL_MS)))?;
     let mut buffer = vec![0; CHUNK_BYTES];
-    let (started, mut bytes) = (Instant::now(), 0);
+    let (started, mut moved) = (Instant::now(), Transfer { bytes: 0, elapsed: Duration::ZERO });
     loop {
         match stream.read(&mut buffer)? {
-            0 => return Ok(Transfer { bytes, elapsed: started.elapsed() }),
-            length => bytes += length as u64,
+            0 => return Ok(moved),
+            length => {
+                moved.bytes += length as u64;
+                moved.elapsed = started.elapsed();
+            }
         }
     }
 }
