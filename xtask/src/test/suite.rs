@@ -60,8 +60,11 @@ impl Suite {
 
     /// Tests at a time. Each has namespaces, mounts and directories of its own, so that they do not see each other.
     fn threads(self) -> usize {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
         match self {
-            Self::Unit | Self::Netns | Self::Api => thread::available_parallelism().map_or(1, NonZero::get),
+            Self::Unit | Self::Api => processors,
+            // They wait most of their time.
+            Self::Netns => processors * 2,
             // Many replace programs under traffic and count what was lost.
             Self::Bpf | Self::Vm => 1,
         }
