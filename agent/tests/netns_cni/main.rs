@@ -34,6 +34,7 @@ mod metrics;
 mod node_network;
 mod parent_links;
 mod placement;
+mod routing_pod;
 mod runtime_duties;
 mod runtime_order;
 mod seeing;
