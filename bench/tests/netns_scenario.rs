@@ -2,15 +2,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails the test")]
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
 
 use plexus_agent::lab::Host;
 use plexus_agent::lab::link::ip;
 use plexus_agent::lab::skip::{require_binaries_or_skip, require_root_or_skip};
 use serde_json::Value;
 
-/// Runs a scenario in the calling thread's namespaces and reads its report.
-fn run(scenario: &str, arguments: &[&str]) -> Value {
+/// Runs a scenario in the calling thread's namespaces; gives what it printed, and its report.
+fn bench(scenario: &str, arguments: &[&str]) -> (Output, Option<Value>) {
     let dir = tempfile::tempdir().unwrap();
     let (file, report) = (dir.path().join("scenario.yaml"), dir.path().join("report.json"));
     std::fs::write(&file, scenario).unwrap();
@@ -22,8 +22,15 @@ fn run(scenario: &str, arguments: &[&str]) -> Value {
         .arg(&report)
         .output()
         .unwrap();
+    let report = std::fs::read_to_string(&report).ok();
+    (output, report.map(|report| serde_json::from_str(&report).unwrap()))
+}
+
+/// Runs a scenario that must succeed and gives its report.
+fn run(scenario: &str, arguments: &[&str]) -> Value {
+    let (output, report) = bench(scenario, arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap()
+    report.unwrap()
 }
 
 fn median(report: &Value, arm: &str) -> f64 {
@@ -56,6 +63,61 @@ fn live_frames_are_counted_and_probed_on_a_bridge() {
     );
     assert!(median(&report, "received.128.forward") > 0.0);
     assert!(median(&report, "latency.128.forward") > 0.0);
+}
+
+#[test]
+fn frames_of_af_xdp_arrive_numbered_and_timed_at_af_xdp() {
+    if !require_root_or_skip("scenario") {
+        return;
+    }
+    let scenario = |rate: &str| {
+        format!(
+            "{{name: xsk, topology: {{netns: wire}}, generator: af-xdp, frame_bytes: [64, 1518], flows: 4, rate: {rate}, duration_s: 0.3}}"
+        )
+    };
+    let paced = run(&scenario("{pps: 2000}"), &[]);
+    for bytes in [64, 1518] {
+        assert!(median(&paced, &format!("received.{bytes}.forward")) > 0.0);
+        assert!(median(&paced, &format!("latency.{bytes}.forward")) > 0.0);
+        assert!(median(&paced, &format!("reordered.{bytes}.forward")) < 1.0);
+    }
+    assert!(paced["conditions"]["generator"].as_str().unwrap().contains("AF_XDP in copy mode"));
+    // More than the rings hold: room that the kernel gave back is used again.
+    let full = run(&scenario("max"), &[]);
+    assert!(median(&full, "received.64.forward") * 0.3 > 4096.0);
+    assert!(median(&full, "loss.64.forward") < 100.0);
+}
+
+#[test]
+fn af_xdp_carries_frames_over_bridge_and_fastpath() {
+    let Some(binaries) = require_binaries_or_skip("scenario") else { return };
+    for between in ["bridge", "fastpath"] {
+        let scenario = format!(
+            "{{name: xsk, topology: {{netns: {between}}}, generator: af-xdp, frame_bytes: [128], rate: {{pps: 2000}}, duration_s: 0.3, direction: backward}}"
+        );
+        let report = run(&scenario, &["--bin-dir", binaries.dir().to_str().unwrap()]);
+        assert!(median(&report, "received.128.backward") > 0.0, "{between}");
+        assert!(median(&report, "latency.128.backward") > 0.0, "{between}");
+    }
+}
+
+#[test]
+fn a_device_that_hands_nothing_to_af_xdp_is_named_with_what_works_instead() {
+    if !require_root_or_skip("scenario") {
+        return;
+    }
+    let _host = Host::enter().unwrap();
+    for device in ["plain-a", "plain-b"] {
+        ip(&["link", "add", device, "type", "bridge"]).unwrap();
+        ip(&["link", "set", device, "up"]).unwrap();
+    }
+    let (output, _) = bench(
+        "{name: xsk, topology: {netns: wire}, generator: af-xdp, frame_bytes: [64], duration_s: 0.1}",
+        &["--nic", "plain-a", "plain-b"],
+    );
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(message.contains("plain-b") && message.contains("af-packet"), "{message}");
 }
 
 /// A process that ends with the test.

@@ -5,7 +5,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "descriptors passed by the shim, the ioctls of ethtool and TAP devices, and packet sockets; each block says why it is sound"
+    reason = "descriptors passed by the shim, the ioctls of ethtool and TAP devices, packet sockets and AF_XDP's rings; each block says why it is sound"
 )]
 
 mod descriptors;
@@ -15,6 +15,8 @@ mod packet;
 mod socket;
 mod sysctl;
 mod tap;
+#[cfg(feature = "lab")]
+mod xsk;
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -31,6 +33,8 @@ pub use packet::{PacketSocket, Packets};
 pub use socket::enable_gro;
 pub use sysctl::work_sysctls;
 pub use tap::{Tap, TapError, TapPlan};
+#[cfg(feature = "lab")]
+pub use xsk::{XSK_FRAME_BYTES_MAX, XSK_QUEUES_MAX, XskError, XskReceiver, XskSender};
 
 /// Why something could not run inside a network namespace.
 #[derive(Debug, thiserror::Error)]

@@ -11,3 +11,4 @@ mod object;
 pub(crate) mod sink;
 pub(crate) mod statistics;
 pub(crate) mod wiring;
+pub(crate) mod xsk;

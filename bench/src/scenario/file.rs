@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use plexus_agent::sandbox::XSK_FRAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use super::search::SearchPlan;
@@ -81,6 +82,8 @@ pub(crate) enum GeneratorKind {
     XdpLive,
     /// An AF_PACKET socket, many frames in one call.
     AfPacket,
+    /// An AF_XDP socket: memory shared with the kernel.
+    AfXdp,
 }
 
 /// How much is sent.
@@ -150,10 +153,11 @@ impl Scenario {
             self.repetitions
         );
         ensure!(
-            self.generator == GeneratorKind::AfPacket || self.flows.is_power_of_two(),
+            self.generator != GeneratorKind::XdpLive || self.flows.is_power_of_two(),
             "flows is {}; xdp-live makes a power of two",
             self.flows
         );
+        self.check_af_xdp()?;
         for bytes in &self.frame_bytes {
             if let Some(pps) = self.pps(*bytes) {
                 ensure!(
@@ -169,6 +173,25 @@ impl Scenario {
         }
         if let Topology::Nics { from, to } = &self.topology {
             ensure!(from != to, "topology.nics names {from} twice");
+        }
+        Ok(())
+    }
+
+    /// What af-xdp cannot do: a queue of a device has one socket, and a frame is one piece of its memory.
+    fn check_af_xdp(&self) -> Result<()> {
+        if self.generator != GeneratorKind::AfXdp {
+            return Ok(());
+        }
+        ensure!(
+            self.direction != Direction::Both,
+            "direction is both; af-xdp takes the whole queue of a device, to send or to receive: forward or backward"
+        );
+        let largest = XSK_FRAME_BYTES_MAX + FCS_BYTES;
+        for bytes in &self.frame_bytes {
+            ensure!(
+                *bytes <= largest,
+                "frame_bytes has {bytes}; af-xdp takes at most {largest}, FCS included"
+            );
         }
         Ok(())
     }
@@ -235,10 +258,22 @@ mod tests {
             (("0.3", "1\ntypo: 1"), "typo"),
             (("wire", "ether"), "ether"),
             (("af-packet", "dpdk"), "dpdk"),
+            (("af-packet", "af-xdp\ndirection: both"), "whole queue of a device"),
         ] {
             let message = refused(change);
             assert!(message.contains(part), "{change:?}: {message}");
         }
+    }
+
+    #[test]
+    fn af_xdp_takes_no_frame_longer_than_a_piece_of_its_memory() {
+        let nics = "{nics: {from: a, to: b}}";
+        let text = |bytes| {
+            LEAST.replace("{netns: wire}", nics).replace("af-packet", "af-xdp").replace("[64]", bytes)
+        };
+        assert_eq!(Scenario::parse(&text("[3844]")).unwrap().generator, GeneratorKind::AfXdp);
+        let message = format!("{:#}", Scenario::parse(&text("[64, 3845]")).unwrap_err());
+        assert!(message.contains("at most 3844"), "{message}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod measure;
 pub(crate) mod pair;
 mod receive;
 mod search;
+mod socket;
 mod stamp;
 mod topology;
 mod transmit;
@@ -26,7 +27,7 @@ use crate::args::RunOptions;
 use crate::publish::publish;
 use crate::report::BenchReport;
 use crate::screen::Screen;
-use file::{GeneratorKind, RFC2544_BYTES, Scenario, Topology};
+use file::{Between, GeneratorKind, RFC2544_BYTES, Scenario, Topology};
 use measure::Lanes;
 use search::SearchPlan;
 use topology::Stage;
@@ -82,7 +83,20 @@ fn conditions(scenario: &Scenario, report: &mut BenchReport) {
             "BPF_PROG_TEST_RUN, live frames, batches of 64",
             "of 1,000 stamped frames per second beside the load: from before the call that sends to the return of the one that receives",
         ),
+        GeneratorKind::AfXdp => (
+            "AF_XDP in copy mode, queue 0, up to 32 frames in one call",
+            "from the stamp right before the frame is put into shared memory to the moment when the receiver looks at it there, one clock, no hardware",
+        ),
     };
+    if scenario.generator == GeneratorKind::AfXdp {
+        let receiver = match scenario.topology {
+            Topology::Netns(Between::Bridge | Between::Fastpath) => {
+                "AF_XDP in copy mode, behind generic XDP: what comes by a redirection passes by the driver's"
+            }
+            _ => "AF_XDP in copy mode, behind XDP in the driver",
+        };
+        report.conditions.insert("receiver", json!(receiver));
+    }
     report.conditions.extend([
         ("scenario", json!(scenario)),
         ("generator", json!(generator)),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
-use plexus_agent::sandbox::{FrameBuffers, FrameSocket};
 
+use super::socket::Inlet;
 use super::stamp::{Stamp, now_ns};
 use crate::packets::cpu;
 
@@ -47,23 +47,20 @@ impl Received {
 
 /// Receives frames of `trial` until `is_done` and the line is quiet, or `limit` is over.
 pub(crate) fn receive(
-    socket: &FrameSocket,
+    inlet: &mut Inlet,
     trial: u16,
     is_done: &AtomicBool,
     limit: Duration,
 ) -> Result<Received> {
     let mut received = Received::new()?;
-    let mut buffers = FrameBuffers::default();
     let busy = cpu::of_thread()?;
     let (started, mut last) = (Instant::now(), Instant::now());
     // What came before this trial.
-    socket.dropped().context("the receiving socket has no statistics")?;
+    inlet.dropped()?;
     while started.elapsed() < limit {
         let was_done = is_done.load(Ordering::Acquire);
         let mut stamps = Vec::new();
-        let count = socket
-            .receive(&mut buffers, |frame, _| stamps.extend(Stamp::read(frame)))
-            .context("the receiving socket failed")?;
+        let count = inlet.receive(|frame| stamps.extend(Stamp::read(frame)))?;
         let now_ns = now_ns()?;
         for stamp in stamps.into_iter().filter(|stamp| stamp.trial == trial) {
             received.note(stamp, now_ns);
@@ -74,7 +71,7 @@ pub(crate) fn receive(
             break;
         }
     }
-    received.found_no_room = socket.dropped().context("the receiving socket has no statistics")?;
+    received.found_no_room = inlet.dropped()?;
     received.cpu = cpu::of_thread()?.saturating_sub(busy);
     Ok(received)
 }

@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use plexus_agent::sandbox::FrameSocket;
+use anyhow::Result;
 
+use super::socket::Outlet;
 use super::stamp::{Stamp, now_ns};
 use crate::packets::cpu;
 
@@ -35,7 +35,7 @@ pub(crate) struct Sent {
 }
 
 /// Sends copies of `frame` from the calling thread.
-pub(crate) fn transmit(socket: &FrameSocket, frame: &[u8], load: &Load) -> Result<Sent> {
+pub(crate) fn transmit(outlet: &mut Outlet, frame: &[u8], load: &Load) -> Result<Sent> {
     let mut frames = vec![frame.to_vec(); BATCH];
     let (busy, started) = (cpu::of_thread()?, Instant::now());
     let mut packets = 0_u64;
@@ -54,8 +54,9 @@ pub(crate) fn transmit(socket: &FrameSocket, frame: &[u8], load: &Load) -> Resul
             Stamp { trial: load.trial, number, sent_ns }.write(frame, load.flows);
         }
         // What the device does not take is stamped and tried again.
-        packets += socket.send(&frames[..count]).context("the device takes no frames")? as u64;
+        packets += outlet.send(&frames[..count])? as u64;
     }
+    packets = packets.saturating_sub(outlet.finish()? as u64);
     Ok(Sent { packets, elapsed: started.elapsed(), cpu: cpu::of_thread()?.saturating_sub(busy) })
 }
 

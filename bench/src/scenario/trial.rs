@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use hdrhistogram::Histogram;
-use plexus_agent::sandbox::FrameSocket;
 
 use super::file::GeneratorKind;
 use super::receive::{Received, receive};
+use super::socket::{Inlet, Outlet};
 use super::stamp::STAMPED;
 use super::transmit::{Load, Sent, transmit};
 use crate::packets::cpu;
@@ -81,14 +81,14 @@ impl Outcome {
 /// Runs one trial with frames of `bytes` without FCS; senders stay on the first CPU, receivers on the second.
 pub(crate) fn run(lane: &Lane, generator: GeneratorKind, bytes: usize, load: Load) -> Result<Outcome> {
     let outcome = match generator {
-        GeneratorKind::AfPacket => by_socket(lane, bytes, load),
+        GeneratorKind::AfPacket | GeneratorKind::AfXdp => by_socket(lane, generator, bytes, load),
         GeneratorKind::XdpLive => by_kernel(lane, bytes, load),
     };
     outcome.with_context(|| format!("{} with frames of {bytes} bytes without FCS", lane.name))
 }
 
-fn by_socket(lane: &Lane, bytes: usize, load: Load) -> Result<Outcome> {
-    let (sent, received) = stamped(lane, bytes, load)?;
+fn by_socket(lane: &Lane, generator: GeneratorKind, bytes: usize, load: Load) -> Result<Outcome> {
+    let (sent, received) = stamped(lane, generator, bytes, load)?;
     Ok(Outcome {
         sent: sent.packets,
         received: received.packets,
@@ -102,21 +102,18 @@ fn by_socket(lane: &Lane, bytes: usize, load: Load) -> Result<Outcome> {
 }
 
 /// Sends and receives frames with stamps, by a thread each.
-fn stamped(lane: &Lane, bytes: usize, load: Load) -> Result<(Sent, Received)> {
-    let (from, to) = (&lane.from, &lane.to);
-    let receiver = to.netns.within(|| FrameSocket::receiver(&to.device, STAMPED))?;
-    let receiver = receiver.with_context(|| format!("cannot receive frames on {}", to.device))?;
-    let sender = from.netns.within(|| FrameSocket::sender(&from.device))?;
-    let sender = sender.with_context(|| format!("cannot send frames on {}", from.device))?;
-    let frame = udp_to_port(from, to, STAMPED, bytes);
+fn stamped(lane: &Lane, generator: GeneratorKind, bytes: usize, load: Load) -> Result<(Sent, Received)> {
+    let mut inlet = Inlet::open(&lane.to, generator, lane.sink)?;
+    let mut outlet = Outlet::open(&lane.from, generator)?;
+    let frame = udp_to_port(&lane.from, &lane.to, STAMPED, bytes);
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
         let receiving = scope.spawn(|| {
             pin(1)?;
-            receive(&receiver, load.trial, &is_done, load.duration + LIMIT)
+            receive(&mut inlet, load.trial, &is_done, load.duration + LIMIT)
         });
         let sending = scope.spawn(|| {
-            let sent = pin(0).and_then(|()| transmit(&sender, &frame, &load));
+            let sent = pin(0).and_then(|()| transmit(&mut outlet, &frame, &load));
             is_done.store(true, Ordering::Release);
             sent
         });
@@ -132,7 +129,7 @@ fn by_kernel(lane: &Lane, bytes: usize, load: Load) -> Result<Outcome> {
     let first = sink.seen()?.packets;
     let probes = Load { pps: Some(PROBES_PPS), flows: 1, ..load };
     let (made, (_, seen)) = thread::scope(|scope| {
-        let probing = scope.spawn(|| stamped(lane, bytes, probes));
+        let probing = scope.spawn(|| stamped(lane, GeneratorKind::XdpLive, bytes, probes));
         let made = scope.spawn(|| make(&generator, &load));
         Ok::<_, anyhow::Error>((joined(made)?, joined(probing)?))
     })?;

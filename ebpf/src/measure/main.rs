@@ -1,5 +1,5 @@
 //! Programs of the benchmarks, one per file: what makes packets, what counts them away, the least that
-//! forwards, and single steps of the data plane on their own.
+//! forwards or hands over, and single steps of the data plane on their own.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![allow(unsafe_code, reason = "link sections of the entry points, packet access")]
 #![allow(clippy::needless_pass_by_value, reason = "the entry point macros hand the context over by value")]
@@ -23,6 +23,8 @@ mod read_clock;
 mod redirect_devmap;
 #[cfg(target_arch = "bpf")]
 mod redirect_peer;
+#[cfg(target_arch = "bpf")]
+mod redirect_xsk;
 #[cfg(target_arch = "bpf")]
 mod sink_tc;
 #[cfg(target_arch = "bpf")]

@@ -9,7 +9,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use plexus_agent::sandbox::FrameSocket;
 
 use super::control::{Answer, Control, Request};
 use super::{ECHO_PORT, interface};
@@ -17,7 +16,7 @@ use crate::args::PairOptions;
 use crate::packets::echo;
 use crate::packets::end::End;
 use crate::scenario::receive::{Received, receive};
-use crate::scenario::stamp::STAMPED;
+use crate::scenario::socket::Inlet;
 use crate::screen::Screen;
 
 /// How often a new sender is looked for.
@@ -63,11 +62,11 @@ struct Trial {
 
 impl Trial {
     fn begin(end: &End, trial: u16, limit: Duration) -> Result<Self> {
-        let socket = FrameSocket::receiver(&end.device, STAMPED)
+        let mut inlet = Inlet::packet(&end.device)
             .with_context(|| format!("cannot receive frames on {} (CAP_NET_RAW is needed)", end.device))?;
         let is_done = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&is_done);
-        let thread = thread::spawn(move || receive(&socket, trial, &flag, limit));
+        let thread = thread::spawn(move || receive(&mut inlet, trial, &flag, limit));
         Ok(Self { is_done, thread })
     }
 

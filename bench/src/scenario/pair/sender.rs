@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use plexus_agent::sandbox::FrameSocket;
 use serde_json::json;
 
 use super::control::{Answer, Control, Request};
@@ -20,6 +19,7 @@ use crate::publish::publish;
 use crate::report::BenchReport;
 use crate::scenario::file::{Direction, GeneratorKind, Scenario};
 use crate::scenario::measure::{self, Lanes};
+use crate::scenario::socket::Outlet;
 use crate::scenario::stamp::STAMPED;
 use crate::scenario::transmit::{Load, transmit};
 use crate::scenario::trial::{LIMIT, Outcome, joined};
@@ -77,7 +77,7 @@ fn trial(control: &mut Control, from: &End, to: &End, bytes: usize, load: Load) 
     let Answer::Ready = control.ask(Request::Receive { trial: load.trial, limit_ms })? else {
         bail!("the receiver is not ready")
     };
-    let sender = FrameSocket::sender(&from.device)
+    let mut outlet = Outlet::packet(&from.device)
         .with_context(|| format!("cannot send frames on {} (CAP_NET_RAW is needed)", from.device))?;
     let asking =
         UdpSocket::bind(from.at(0)).with_context(|| format!("cannot bind an address of {}", from.device))?;
@@ -85,7 +85,7 @@ fn trial(control: &mut Control, from: &End, to: &End, bytes: usize, load: Load) 
     let (sent, round_trips) = thread::scope(|scope| {
         let asking =
             scope.spawn(|| echo::ask_datagrams(&asking, to.at(ECHO_PORT), Instant::now() + load.duration));
-        let sending = scope.spawn(|| transmit(&sender, &frame, &load));
+        let sending = scope.spawn(|| transmit(&mut outlet, &frame, &load));
         Ok::<_, anyhow::Error>((joined(sending)?, joined(asking)?))
     })?;
     let Answer::Received { packets, reordered, found_no_room, cpu_ns } = control.ask(Request::Finish)? else {
