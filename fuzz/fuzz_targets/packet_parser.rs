@@ -19,7 +19,7 @@ fuzz_target!(|frame: &[u8]| {
         let _ = wire::header_bytes(frame, &ethernet);
     }
     if let Ok(ethernet) = guard::accept(frame, &port) {
-        assert_eq!(ethernet.source, MAC);
+        assert_eq!(ethernet.source, port.mac_word());
         assert!(!ethernet.is_tagged());
         if ethernet.ethertype == ETHERTYPE_IPV4 {
             let header = ip::V4::parse(frame, ethernet.payload).expect("the guard has read the header");

@@ -21,7 +21,7 @@ mod station;
 mod verdict;
 
 pub use address::Address;
-pub use counters::Counters;
+pub use counters::{Counters, HINTS, hint_index};
 pub use drop_reason::{DROP_SLOTS, DropReason};
 pub use fdb::{FDB_CAPTURED, FdbEntry, FdbKey, HostKey};
 pub use layout::ABI_HASH;

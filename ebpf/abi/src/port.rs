@@ -75,6 +75,28 @@ impl PortConfig {
         link_local.high == address.high && link_local.low == address.low
     }
 
+    /// The MAC address as a number whose lowest byte is the first.
+    #[inline]
+    pub const fn mac_word(&self) -> u64 {
+        self.vlan_and_mac() >> 16
+    }
+
+    /// Whether the port is a member of a VLAN of a network, and has the address that is such a number.
+    #[inline]
+    pub const fn is_at(&self, network: u32, vlan: u16, mac: u64) -> bool {
+        self.kind == KIND_FASTPATH
+            && self.network == network
+            && self.vlan_and_mac() == (vlan as u64) | mac << 16
+    }
+
+    /// Two neighbours in the struct: an aligned word, which the compiler loads at once.
+    #[inline]
+    const fn vlan_and_mac(&self) -> u64 {
+        let [v0, v1] = self.vlan.to_le_bytes();
+        let [m0, m1, m2, m3, m4, m5] = self.mac;
+        u64::from_le_bytes([v0, v1, m0, m1, m2, m3, m4, m5])
+    }
+
     /// Whether a `PORT_*` flag is set.
     #[inline]
     pub const fn has(&self, flag: u32) -> bool {

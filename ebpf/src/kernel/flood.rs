@@ -9,7 +9,8 @@ use aya_ebpf::{
 use plexus_abi::{Direction, DropReason, MAX_MEMBERS, Members, MembersKey, port_ifindex};
 
 use super::{
-    counters, fdb,
+    counters::{self, Slot},
+    fdb,
     maps::MEMBERS,
     policer::{self, Moment},
     seen,
@@ -74,14 +75,15 @@ fn deliver(round: &Round, member: u32) {
     }
     // SAFETY: the context of the program that runs this loop.
     let skb = unsafe { Skb::of(round.skb) };
-    if !policer::admit(member, Direction::ToPod, round.wire.bytes, &mut Moment::default()) {
+    let Some(mut slot) = Slot::of(member) else { return };
+    if !policer::admit(&mut slot, member, Direction::ToPod, round.wire.bytes, &mut Moment::default()) {
         counters::dropped(&skb, member, DropReason::PolicedToPod);
         return;
     }
     seen::to_pod(&skb, member, port);
     // SAFETY: a helper on the program's own context; no packet pointer is held across it.
     if unsafe { bpf_clone_redirect(round.skb, port_ifindex(member), 0) } == 0 {
-        counters::to_pod(member, round.wire);
+        slot.count_to_pod(round.wire);
     } else {
         counters::dropped(&skb, member, DropReason::DeliveryFailed);
     }

@@ -4,7 +4,8 @@ use aya_ebpf::programs::TcContext;
 use plexus_abi::{Direction, DropReason, FdbEntry, NetworkConfig, PortConfig, Verdict, port_id};
 
 use super::{
-    counters, fdb, flood,
+    counters::{self, Slot},
+    fdb, flood,
     policer::{self, Moment},
     seen,
     skb::Skb,
@@ -21,11 +22,15 @@ use crate::pure::{
 pub fn forward(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let id = port_id(skb.ifindex());
-    let Some(port) = fdb::port(id) else { return counters::drop(&skb, id, DropReason::NotConfigured) };
+    let (Some(port), Some(mut slot)) = (fdb::port(id), Slot::of(id)) else {
+        return counters::drop(&skb, id, DropReason::NotConfigured);
+    };
     let mut moment = Moment::default();
-    match accept(&skb, id, port, &mut moment) {
+    match accept(&skb, id, port, &mut slot, &mut moment) {
         Ok((ethernet, wire)) if ethernet.is_group() => to_all(&skb, id, port, wire),
-        Ok((ethernet, wire)) => to_one(&skb, id, port, ethernet.destination, wire, &mut moment),
+        Ok((ethernet, wire)) => {
+            to_one(&skb, id, port, slot.hint(ethernet.destination), ethernet.destination, wire, &mut moment)
+        }
         Err(reason) => counters::drop(&skb, id, reason),
     }
 }
@@ -35,6 +40,7 @@ pub(super) fn accept(
     skb: &Skb<'_>,
     id: u32,
     port: &PortConfig,
+    slot: &mut Slot,
     moment: &mut Moment,
 ) -> Result<(Ethernet, Wire), DropReason> {
     if skb.has_metadata_tag() {
@@ -42,10 +48,10 @@ pub(super) fn accept(
     }
     let ethernet = guard::accept(skb, port)?;
     let wire = skb.wire(&ethernet);
-    if !policer::admit(id, Direction::FromPod, wire.bytes, moment) {
+    if !policer::admit(slot, id, Direction::FromPod, wire.bytes, moment) {
         return Err(DropReason::PolicedFromPod);
     }
-    counters::from_pod(id, wire);
+    slot.count_from_pod(wire);
     Ok((ethernet, wire))
 }
 
@@ -54,11 +60,12 @@ fn to_one(
     skb: &Skb<'_>,
     id: u32,
     port: &PortConfig,
-    destination: [u8; 6],
+    hint: &mut u32,
+    destination: u64,
     wire: Wire,
     moment: &mut Moment,
 ) -> Verdict {
-    let Some(owner) = fdb::owner(port.network, port.vlan, destination) else {
+    let Some(owner) = fdb::owner_near(hint, port.network, port.vlan, destination) else {
         return match fdb::way_out(port.network) {
             Some(network) => {
                 seen::from_pod(skb, id, port);
@@ -85,10 +92,13 @@ pub(super) fn to_member(
     if member == id {
         return counters::drop(skb, id, DropReason::UnknownDestination);
     }
-    if !policer::admit(member, Direction::ToPod, wire.bytes, moment) {
+    let Some(mut slot) = Slot::of(member) else {
+        return counters::drop(skb, id, DropReason::UnknownDestination);
+    };
+    if !policer::admit(&mut slot, member, Direction::ToPod, wire.bytes, moment) {
         return counters::drop(skb, member, DropReason::PolicedToPod);
     }
-    counters::to_pod(member, wire);
+    slot.count_to_pod(wire);
     seen::from_pod(skb, id, port);
     seen::to_owner(skb, owner);
     Verdict::ToPort(member)

@@ -1,7 +1,7 @@
 //! The way of a frame that arrives on a fastpath uplink.
 
 use aya_ebpf::{
-    bindings::xdp_action::XDP_DROP,
+    bindings::xdp_action::XDP_PASS,
     programs::{TcContext, XdpContext},
 };
 use plexus_abi::{
@@ -9,7 +9,8 @@ use plexus_abi::{
 };
 
 use super::{
-    counters, fdb, flood, learning,
+    counters::{self, Slot},
+    fdb, flood, learning,
     maps::DEVICES,
     policer::{self, Moment},
     routing, seen,
@@ -43,28 +44,28 @@ fn find_xdp(buffer: &Buffer<'_>) -> Option<(u32, Tags)> {
     if uplink.flags & UPLINK_XDP == 0 {
         return None;
     }
-    let owner = fdb::owner(uplink.network, tags.customer.vlan(), ethernet.destination)?;
+    let hint = fdb::hint(ethernet.destination)?;
+    let owner = fdb::owner_near(hint, uplink.network, tags.customer.vlan(), ethernet.destination)?;
     // Captures are written by tcx; and a port whose device cannot take redirected frames has no entry: tcx delivers to it.
     if owner.flags & FDB_CAPTURED != 0 {
         return None;
     }
-    DEVICES.get_ifindex(owner.port)?;
+    // It takes effect with the verdict: a frame that is dropped below stays here.
+    DEVICES.redirect(owner.port, u64::from(XDP_PASS)).ok()?;
     Some((owner.port, tags))
 }
 
 #[inline(always)]
 fn deliver_xdp(buffer: &Buffer<'_>, port: u32, tag_bytes: u32) -> Verdict {
     let wire = Wire::single(buffer.bytes().wrapping_sub(tag_bytes));
-    if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
+    let Some(mut slot) = Slot::of(port) else { return Verdict::Pass };
+    if !policer::admit(&mut slot, port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(buffer, port, DropReason::PolicedToPod);
     }
     if tag_bytes != 0 && !vlan::pop_xdp(buffer.0, tag_bytes) {
         return counters::drop(buffer, port, DropReason::DeliveryFailed);
     }
-    if DEVICES.redirect(port, u64::from(XDP_DROP)).is_err() {
-        return counters::drop(buffer, port, DropReason::DeliveryFailed);
-    }
-    counters::to_pod(port, wire);
+    slot.count_to_pod(wire);
     Verdict::ToPort(port)
 }
 
@@ -100,13 +101,14 @@ pub fn forward_skb(ctx: &TcContext) -> Verdict {
 #[inline(always)]
 pub(super) fn deliver_skb(skb: &Skb<'_>, owner: FdbEntry, tags: Tags, wire: Wire) -> Verdict {
     let port = owner.port;
-    if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
+    let Some(mut slot) = Slot::of(port) else { return Verdict::Pass };
+    if !policer::admit(&mut slot, port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(skb, port, DropReason::PolicedToPod);
     }
     if !vlan::strip(skb, tags) {
         return counters::drop(skb, port, DropReason::DeliveryFailed);
     }
-    counters::to_pod(port, wire);
+    slot.count_to_pod(wire);
     seen::to_owner(skb, owner);
     Verdict::ToPort(port)
 }

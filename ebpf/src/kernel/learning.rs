@@ -1,10 +1,12 @@
 //! The ways of a frame on a network that learns: as elsewhere, but stations are found where they were heard.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
-use plexus_abi::{DropReason, FdbKey, NO_DEVICE, OUTSIDE, PortConfig, Verdict, port_id};
+use plexus_abi::{DropReason, NO_DEVICE, OUTSIDE, PortConfig, Verdict, port_id};
 
 use super::{
-    counters, fdb, flood, from_pod, from_uplink,
+    counters::{self, Slot},
+    fdb::{self, Key},
+    flood, from_pod, from_uplink,
     policer::Moment,
     seen,
     skb::Skb,
@@ -21,9 +23,11 @@ use crate::pure::{
 pub fn from_pod(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let id = port_id(skb.ifindex());
-    let Some(port) = fdb::port(id) else { return counters::drop(&skb, id, DropReason::NotConfigured) };
+    let (Some(port), Some(mut slot)) = (fdb::port(id), Slot::of(id)) else {
+        return counters::drop(&skb, id, DropReason::NotConfigured);
+    };
     let mut moment = Moment::default();
-    match from_pod::accept(&skb, id, port, &mut moment) {
+    match from_pod::accept(&skb, id, port, &mut slot, &mut moment) {
         Ok((ethernet, wire)) => forward(&skb, id, port, &ethernet, wire, &mut moment),
         Err(reason) => counters::drop(&skb, id, reason),
     }
@@ -47,8 +51,8 @@ fn forward(
     if ethernet.is_group() {
         return from_pod::to_all(skb, id, port, wire);
     }
-    let key = FdbKey { network: port.network, vlan: port.vlan, mac: ethernet.destination };
-    match stations::locate(&key, network.ageing_s, now_ns) {
+    let key = Key::new(port.network, port.vlan, ethernet.destination);
+    match stations::locate(key.get(), network.ageing_s, now_ns) {
         UNKNOWN => from_pod::to_all(skb, id, port, wire),
         OUTSIDE if network.uplink_ifindex != NO_DEVICE => {
             seen::from_pod(skb, id, port);
@@ -72,15 +76,15 @@ pub(super) fn from_uplink(
     let vlan = tags.customer.vlan();
     // SAFETY: a helper without arguments.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let source = FdbKey { network, vlan, mac: ethernet.source };
+    let source = Key::new(network, vlan, ethernet.source);
     // Asked before the station is heard: a pod's own broadcast that a switch sends back must not reach it.
-    let sender = stations::locate(&source, config.ageing_s, now_ns);
-    stations::hear_outside(&source, now_ns, || is_announcement(skb, ethernet, tags));
+    let sender = stations::locate(source.get(), config.ageing_s, now_ns);
+    stations::hear_outside(source.get(), now_ns, || is_announcement(skb, ethernet, tags));
     if ethernet.is_group() {
         return from_uplink::flood_skb(skb, network, tags, sender, wire);
     }
-    let destination = FdbKey { network, vlan, mac: ethernet.destination };
-    match stations::locate(&destination, config.ageing_s, now_ns) {
+    let destination = Key::new(network, vlan, ethernet.destination);
+    match stations::locate(destination.get(), config.ageing_s, now_ns) {
         UNKNOWN if skb.is_for_host() => Verdict::Pass,
         UNKNOWN => from_uplink::flood_skb(skb, network, tags, flood::NOBODY, wire),
         OUTSIDE => Verdict::Pass,

@@ -52,6 +52,10 @@ pub(crate) static STATIONS: LruHashMap<FdbKey, Station> = LruHashMap::with_max_e
 #[map]
 pub(crate) static STATION_COUNTS: Array<u64> = Array::with_max_entries(MAX_PORTS_DEFAULT, 0);
 
+/// Ports that frames from outside went to lately, by the last byte of the MAC address; no more than where to look first.
+#[map]
+pub(crate) static UPLINK_HINTS: PerCpuArray<[u32; 256]> = PerCpuArray::with_max_entries(1, 0);
+
 /// Networks by id.
 #[map]
 pub(crate) static NETWORKS: HashMap<u32, NetworkConfig> = HashMap::with_max_entries(MAX_NETWORKS, 0);

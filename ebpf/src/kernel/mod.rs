@@ -8,6 +8,7 @@ pub mod from_pod;
 pub mod from_uplink;
 pub mod gate;
 pub mod learning;
+pub mod load;
 pub mod maps;
 pub mod policer;
 pub mod route;

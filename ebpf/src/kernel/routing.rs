@@ -16,7 +16,8 @@ use plexus_abi::{
 };
 
 use super::{
-    counters, fdb, from_pod,
+    counters::{self, Slot},
+    fdb, from_pod,
     policer::{self, Moment},
     seen,
     skb::Skb,
@@ -41,9 +42,11 @@ const V6_HOP_LIMIT: u32 = 7;
 pub fn from_pod(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let id = port_id(skb.ifindex());
-    let Some(port) = fdb::port(id) else { return counters::drop(&skb, id, DropReason::NotConfigured) };
+    let (Some(port), Some(mut slot)) = (fdb::port(id), Slot::of(id)) else {
+        return counters::drop(&skb, id, DropReason::NotConfigured);
+    };
     let mut moment = Moment::default();
-    match from_pod::accept(&skb, id, port, &mut moment) {
+    match from_pod::accept(&skb, id, port, &mut slot, &mut moment) {
         Ok((ethernet, wire)) => route(&skb, id, port, &ethernet, wire, &mut moment),
         Err(reason) => counters::drop(&skb, id, reason),
     }
@@ -99,17 +102,17 @@ pub(super) fn from_uplink(
 #[inline(always)]
 fn deliver(skb: &Skb<'_>, member: u32, hop: &Hop, wire: Wire, moment: &mut Moment) -> Verdict {
     // A port that went between lookup and here: the stack knows better.
-    let Some(target) = fdb::port(member) else { return Verdict::Pass };
+    let (Some(target), Some(mut slot)) = (fdb::port(member), Slot::of(member)) else { return Verdict::Pass };
     if !fits(skb, port_ifindex(member)) {
         return Verdict::Pass;
     }
-    if !policer::admit(member, Direction::ToPod, wire.bytes, moment) {
+    if !policer::admit(&mut slot, member, Direction::ToPod, wire.bytes, moment) {
         return counters::drop(skb, member, DropReason::PolicedToPod);
     }
     if !rewrite(skb, hop, target.mac, GATEWAY_MAC) {
         return counters::drop(skb, member, DropReason::DeliveryFailed);
     }
-    counters::to_pod(member, wire);
+    slot.count_to_pod(wire);
     seen::to_pod(skb, member, target);
     Verdict::ToPort(member)
 }

@@ -9,6 +9,7 @@ use aya_ebpf::{
 };
 use plexus_abi::{Verdict, port_ifindex};
 
+use super::load;
 use crate::pure::{
     ethernet::{ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Ethernet, TAG_BYTES, Tag, Tags},
     frame::Frame,
@@ -132,6 +133,20 @@ impl Frame for Skb<'_> {
             return Some(unsafe { *(start as *const [u8; N]) });
         }
         self.read(offset)
+    }
+
+    #[inline(always)]
+    fn read_words<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
+        let start = self.0.data as usize + offset as usize;
+        if start + N * size_of::<u32>() <= self.0.data_end as usize {
+            // SAFETY: the bounds were checked, as the verifier sees.
+            return Some(unsafe { load::words(start) });
+        }
+        let mut words = [0; N];
+        for (index, word) in (0_u32..).zip(&mut words) {
+            *word = u32::from_le_bytes(self.read(offset + index * 4)?);
+        }
+        Some(words)
     }
 }
 

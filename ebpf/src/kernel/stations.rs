@@ -3,11 +3,10 @@
 use plexus_abi::{FdbKey, HOLD_DOWN_NS, MAX_STATIONS_PER_PORT, OUTSIDE, PortConfig, Station};
 
 use super::{
-    fdb,
+    fdb::{self, Key},
     maps::{STATION_COUNTS, STATIONS},
     word::Word,
 };
-use crate::pure::ethernet::word;
 
 /// No port, and not outside: for stations that nobody has heard.
 pub(crate) const UNKNOWN: u32 = u32::MAX - 1;
@@ -25,7 +24,7 @@ pub(crate) fn locate(key: &FdbKey, ageing_s: u32, now_ns: u64) -> u32 {
         Some(OUTSIDE) => OUTSIDE,
         // The port's id may have been given to another network meanwhile.
         Some(port) if is_member(port, key) => port,
-        _ => fdb::owner(key.network, key.vlan, key.mac).map_or(UNKNOWN, |owner| owner.port),
+        _ => fdb::owner_of(key).map_or(UNKNOWN, |owner| owner.port),
     }
 }
 
@@ -37,12 +36,13 @@ fn is_member(port: u32, key: &FdbKey) -> bool {
 /// Notes who sent a frame from a pod. An address that another port has by its record stays there, and beyond its limit
 /// a port's further stations are not learnt.
 #[inline(always)]
-pub(crate) fn hear_port(id: u32, port: &PortConfig, mac: [u8; 6], now_ns: u64) {
-    let is_own = word(mac) == word(port.mac);
-    if !is_own && fdb::owner(port.network, port.vlan, mac).is_some() {
+pub(crate) fn hear_port(id: u32, port: &PortConfig, mac: u64, now_ns: u64) {
+    let is_own = mac == port.mac_word();
+    let key = Key::new(port.network, port.vlan, mac);
+    let key = key.get();
+    if !is_own && fdb::owner_of(key).is_some() {
         return;
     }
-    let key = FdbKey { network: port.network, vlan: port.vlan, mac };
     if let Some(station) = STATIONS.get_ptr_mut(key) {
         // SAFETY: a map value that outlives the program; its words are written one by one, and any mix is valid.
         let station = unsafe { &mut *station };
@@ -57,7 +57,7 @@ pub(crate) fn hear_port(id: u32, port: &PortConfig, mac: [u8; 6], now_ns: u64) {
         }
     } else if is_own || has_room(id) {
         // A full table makes room by itself; if the kernel refuses, the station is unknown until its next frame.
-        STATIONS.insert(key, Station { port: id, reserved: 0, seen_ns: now_ns }, 0).unwrap_or_default();
+        STATIONS.insert(*key, Station { port: id, reserved: 0, seen_ns: now_ns }, 0).unwrap_or_default();
     }
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn hear_outside(key: &FdbKey, now_ns: u64, is_announcement: impl Fn()
 
 #[inline(always)]
 fn may_leave(key: &FdbKey, is_announcement: impl Fn() -> bool) -> bool {
-    fdb::owner(key.network, key.vlan, key.mac).is_none() || is_announcement()
+    fdb::owner_of(key).is_none() || is_announcement()
 }
 
 /// Whether one more station may be learnt behind a port; counts it if so.

@@ -6,7 +6,8 @@ use plexus_abi::{
 };
 
 use super::{
-    counters, fdb,
+    counters::{self, Slot},
+    fdb,
     policer::{self, Moment},
     seen, shaper,
     skb::Skb,
@@ -21,14 +22,15 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
     if let Err(reason) = inspect(&skb, config) {
         return counters::drop(&skb, port, reason);
     }
+    let Some(mut slot) = Slot::of(port) else { return Verdict::Pass };
     if config.has(PORT_SHAPED) {
         if !shaper::pace(&skb, port, wire.bytes) {
             return counters::drop(&skb, port, DropReason::ShapedHorizon);
         }
-    } else if !policer::admit(port, Direction::FromPod, wire.bytes, &mut Moment::default()) {
+    } else if !policer::admit(&mut slot, port, Direction::FromPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(&skb, port, DropReason::PolicedFromPod);
     }
-    counters::from_pod(port, wire);
+    slot.count_from_pod(wire);
     seen::from_pod(&skb, port, config);
     Verdict::Pass
 }
@@ -38,10 +40,11 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
 pub fn to_pod(ctx: &TcContext) -> Verdict {
     let skb = Skb::new(ctx);
     let Some((port, config, wire)) = weigh(&skb) else { return Verdict::Pass };
-    if !policer::admit(port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
+    let Some(mut slot) = Slot::of(port) else { return Verdict::Pass };
+    if !policer::admit(&mut slot, port, Direction::ToPod, wire.bytes, &mut Moment::default()) {
         return counters::drop(&skb, port, DropReason::PolicedToPod);
     }
-    counters::to_pod(port, wire);
+    slot.count_to_pod(wire);
     seen::to_pod(&skb, port, config);
     Verdict::Pass
 }

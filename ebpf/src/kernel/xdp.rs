@@ -7,6 +7,7 @@ use aya_ebpf::{
 };
 use plexus_abi::Verdict;
 
+use super::load;
 use crate::pure::frame::Frame;
 
 /// A device buffer.
@@ -43,6 +44,12 @@ impl Frame for Buffer<'_> {
     fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         // SAFETY: `at` checked the bounds; a byte array has no alignment.
         self.at::<[u8; N]>(offset).map(|bytes| unsafe { *bytes })
+    }
+
+    #[inline(always)]
+    fn read_words<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
+        // SAFETY: `at` checked the bounds.
+        self.at::<[u32; N]>(offset).map(|words| unsafe { load::words(words as usize) })
     }
 }
 

@@ -39,7 +39,7 @@ fn is_gratuitous<F: Frame + ?Sized>(frame: &F, ethernet: &Ethernet, offset: u32)
     let (Some(sender), Some(target)) = (frame.read::<4>(offset + 14), frame.read::<4>(offset + 24)) else {
         return false;
     };
-    word([m0, m1, m2, m3, m4, m5]) == word(ethernet.source)
+    word([m0, m1, m2, m3, m4, m5]) == ethernet.source
         && u32::from_ne_bytes(sender) == u32::from_ne_bytes(target)
 }
 

@@ -88,10 +88,10 @@ impl Tags {
 /// A parsed Ethernet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ethernet {
-    /// Destination MAC.
-    pub destination: [u8; 6],
-    /// Source MAC.
-    pub source: [u8; 6],
+    /// Destination MAC, as [`word`] makes it.
+    pub destination: u64,
+    /// Source MAC, likewise.
+    pub source: u64,
     /// The outermost 802.1Q tag in the frame's bytes.
     pub tag: Tag,
     /// EtherType after that tag.
@@ -104,10 +104,11 @@ impl Ethernet {
     /// Reads the header; nothing if the frame is shorter than its header.
     #[inline(always)]
     pub fn parse<F: Frame + ?Sized>(frame: &F) -> Option<Self> {
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, e0, e1] = frame.read_front::<14>(0)?;
+        let [e0, e1] = frame.read_front(HEADER_BYTES - 2)?;
+        let [first, middle, last] = frame.read_words(0)?;
         let mut header = Self {
-            destination: [d0, d1, d2, d3, d4, d5],
-            source: [s0, s1, s2, s3, s4, s5],
+            destination: u64::from(first) | u64::from(middle & 0xffff) << 32,
+            source: u64::from(middle >> 16) | u64::from(last) << 16,
             tag: Tag::NONE,
             ethertype: u16::from_be_bytes([e0, e1]),
             payload: HEADER_BYTES,
@@ -124,7 +125,7 @@ impl Ethernet {
     /// Whether the frame goes to a group: multicast or broadcast.
     #[inline]
     pub const fn is_group(&self) -> bool {
-        self.destination[0] & 1 != 0
+        is_group(self.destination)
     }
 
     /// Whether the outermost tag among the bytes is a service tag, which no network uses.
@@ -142,12 +143,18 @@ impl Ethernet {
     /// Whether the destination is 01:80:c2:00:00:0X, which IEEE 802.1D forbids bridges to forward.
     #[inline]
     pub const fn is_reserved(&self) -> bool {
-        word(self.destination) & !0x0f == 0x0180_c200_0000
+        self.destination & !(0x0f << 40) == word([0x01, 0x80, 0xc2, 0, 0, 0])
     }
 }
 
-/// A MAC address as a number, which compares in one instruction.
+/// A MAC address as a number, which compares in one instruction: its first byte is the lowest.
 #[inline]
 pub const fn word(mac: [u8; 6]) -> u64 {
-    u64::from_be_bytes([0, 0, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]])
+    u64::from_le_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0])
+}
+
+/// Whether a MAC address is that of a group.
+#[inline]
+pub const fn is_group(mac: u64) -> bool {
+    mac & 1 != 0
 }

@@ -10,6 +10,16 @@ pub trait Frame {
     fn read_front<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         self.read(offset)
     }
+
+    /// The same as `N` words in little-endian order: each of them loaded at once, wherever it starts.
+    #[inline(always)]
+    fn read_words<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
+        let mut words = [0; N];
+        for (index, word) in (0_u32..).zip(&mut words) {
+            *word = u32::from_le_bytes(self.read(offset + index * 4)?);
+        }
+        Some(words)
+    }
 }
 
 impl Frame for [u8] {

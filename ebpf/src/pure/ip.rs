@@ -40,20 +40,21 @@ impl V4 {
     /// Reads the header at `offset`; nothing if it is cut off or is not IPv4.
     #[inline(always)]
     pub fn parse<F: Frame + ?Sized>(frame: &F, offset: u32) -> Option<Self> {
-        Self::of(frame.read(offset)?, offset)
+        Self::of(frame.read_words(offset)?, offset)
     }
 
-    /// Takes the header's bytes apart, which were at `offset`; nothing if they are not IPv4.
+    /// Takes the header's words apart, which were at `offset`; nothing if they are not IPv4.
     #[inline(always)]
-    pub fn of(header: [u8; 20], offset: u32) -> Option<Self> {
-        let words = u32::from(header[0] & 0x0f);
-        if header[0] >> 4 != 4 || words < 5 {
+    pub fn of(header: [u32; 5], offset: u32) -> Option<Self> {
+        let [start, fragment, protocol, source, _] = header;
+        let words = start & 0x0f;
+        if start >> 4 & 0x0f != 4 || words < 5 {
             return None;
         }
         Some(Self {
-            source: Address::v4([header[12], header[13], header[14], header[15]]),
-            protocol: header[9],
-            is_later_fragment: u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0,
+            source: Address::v4(source.to_le_bytes()),
+            protocol: protocol.to_le_bytes()[1],
+            is_later_fragment: fragment.swap_bytes() & 0x1fff != 0,
             payload: offset + words * 4,
         })
     }
