@@ -197,13 +197,16 @@ fn a_flood_of_drops_writes_what_a_window_allows_and_counts_the_rest() {
         return;
     };
     let spoofed = datagram(PEER, Ipv4Addr::new(10, 9, 0, 77), 10);
+    let dropped =
+        |bench: &Bench| bench.datapath.counters(1).expect("counters").drops[DropReason::SpoofedIp.as_str()];
     bench.sight.open_window(SOME).expect("window");
-    let before = bench.sight.suppressed().expect("count");
+    let (before, counted) = (bench.sight.suppressed().expect("count"), dropped(&bench));
     (0..1000).for_each(|_| bench.send(&spoofed));
     let cpus = std::thread::available_parallelism().expect("CPUs").get();
     let seen = bench.seen().len();
     assert!((8..=8 * cpus).contains(&seen), "{seen} samples on {cpus} CPUs");
     assert_eq!(bench.sight.suppressed().expect("count") - before, 1000 - seen as u64);
+    assert_eq!(dropped(&bench) - counted, 1000);
     // Nobody opened another window: a plexusd that died costs nothing more.
     (0..1000).for_each(|_| bench.send(&spoofed));
     assert!(bench.seen().len() <= 8 * cpus - seen);

@@ -9,7 +9,7 @@ enum Wanted {
 
 use Wanted::{AtLeast, AtMost};
 
-const WANTED: [(&str, Wanted); 25] = [
+const WANTED: [(&str, Wanted); 27] = [
     ("add_vs_reference", AtMost(0.333)),
     ("add_vs_floor", AtMost(2.5)),
     ("parallel40_throughput_vs_reference", AtLeast(4.0)),
@@ -30,6 +30,8 @@ const WANTED: [(&str, Wanted); 25] = [
     ("tcp_goodput_policed_percent_min", AtLeast(90.0)),
     ("tcp_goodput_shaped_percent_min", AtLeast(97.0)),
     ("restart_lost_packets", AtMost(0.0)),
+    ("drop_follow_cost_percent", AtMost(1.0)),
+    ("drop_follow_forwarded_cost_percent", AtMost(1.0)),
     ("duplicates", AtMost(0.0)),
     ("leaks", AtMost(0.0)),
     ("fast_requests_per_allocation", AtMost(0.1)),

@@ -61,10 +61,16 @@ fn every_path_of_forward_carries_packets() {
             "cost_tc.redirect_peer",
             "cost_ports.1000",
             "restart.upgrade_received",
+            "drops.unfollowed",
+            "drops.followed",
+            "drops.samples",
+            "beside_drops.unfollowed",
+            "beside_drops.followed",
         ],
     );
     assert!(report["ratios"]["routes_100k_vs_10"].as_f64().is_some_and(|ratio| ratio < 10.0));
     assert!(report["ratios"]["pod_pod_vs_bridge_pps"].is_number());
+    assert!(report["ratios"]["drop_follow_cost_percent"].is_number());
     assert!(page.contains("pod_pod_vs_bridge_pps"));
     let steps = &report["profiles"]["cost_of_a_run"]["rows"][0];
     let whole = report["arms"]["cost_tc.plexus"]["median"].as_f64().unwrap();

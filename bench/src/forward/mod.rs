@@ -10,6 +10,7 @@
 
 mod arm;
 mod cost;
+mod drops;
 mod ports;
 mod restart;
 mod rounds;
@@ -54,6 +55,7 @@ pub(crate) fn verb(options: &ForwardOptions, screen: &mut Screen) -> Result<Exit
         report.arms.extend(rounds::measure(&arms, options, screen)?);
         runtime = runtime::measure(&arms, options, screen)?;
         drop(arms);
+        report.arms.extend(drops::measure(&stage, options, screen)?);
         restart::measure(&mut stage, options, screen, &mut report)?;
     }
     report.arms.extend(cost::measure(options, screen)?);
@@ -77,6 +79,7 @@ fn conditions(options: &ForwardOptions, report: &mut BenchReport) {
         ("bridge_nf", json!("off, or br_netfilter not loaded")),
         ("receivers", json!("xdp: dropped in XDP (macvlan: generic XDP); stack and pod_pod: dropped at tc ingress")),
         ("plexus_guard", json!("MAC and IP spoofing dropped, counters on, no limit")),
+        ("drops", json!("a pod's frames with a foreign MAC; beside_drops: every other frame is good; follower: plexusctl drops --follow")),
         ("cpu", json!("CPU time of the generator's thread, with the soft interrupts that it is charged with, per packet")),
     ]);
 }
@@ -99,6 +102,7 @@ fn ratios(report: &mut BenchReport) {
     ] {
         report.compare(name, of, to);
     }
+    drops::ratios(report);
     let overhead = report.median("cost_tc.plexus").zip(report.median("cost_tc.redirect_peer"));
     if let Some((all, least)) = overhead {
         report.ratios.insert("features_overhead_ns", all - least);

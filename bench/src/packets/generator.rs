@@ -85,3 +85,11 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
     set.set(cpu % cpus)?;
     sched_setaffinity(Pid::from_raw(0), &set).context("cannot stay on one CPU")
 }
+
+/// Lets the calling thread, and processes that it starts from now on, run on every CPU again.
+pub(crate) fn unpin() -> Result<()> {
+    let mut set = CpuSet::new();
+    // The kernel takes those that there are.
+    (0..CpuSet::count()).try_for_each(|cpu| set.set(cpu))?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("cannot run on every CPU")
+}
