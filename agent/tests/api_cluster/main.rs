@@ -13,6 +13,7 @@ mod denied;
 mod fast;
 mod follow;
 mod identity;
+mod manifests;
 mod outage;
 mod reconcile;
 mod refusal;

@@ -134,19 +134,20 @@ impl Admin {
             .ok_or_else(|| refused("a token", &format!("the answer {answer}")))
     }
 
-    /// Makes every object of a file of deploy/manifests.
-    pub fn apply_file(&self, name: &str) -> Result<(), LabError> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/manifests").join(name);
+    /// Makes every object of a file below `deploy`; gives each manifest with the object as the server has it.
+    pub fn apply_file(&self, name: &str) -> Result<Vec<(Value, Value)>, LabError> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name);
         let text =
             std::fs::read_to_string(&path).map_err(LabError::io(format!("read {}", path.display())))?;
         let options = serde_saphyr::options! { strict_booleans: true };
         let mut documents: Vec<Value> = serde_saphyr::from_multiple_with_options(&text, options)
             .map_err(|error| refused(&path.display().to_string(), &error))?;
         documents.iter_mut().for_each(let_texts_be_empty);
-        documents
-            .iter()
-            .filter(|object| !object.is_null())
-            .try_for_each(|object| self.create(object).map(drop))
+        let made = documents.into_iter().filter(|object| !object.is_null()).map(|object| {
+            let made = self.create(&object)?;
+            Ok((object, made))
+        });
+        made.collect()
     }
 
     /// The annotation `key` of a pod, empty if it has none.

@@ -79,9 +79,9 @@ impl KubeApi {
         api.admin
             .create(&default)
             .or_else(|error| api.admin.get("/api/v1/namespaces", "default").map_err(|_| error))?;
-        api.admin.apply_file("crd.yaml")?;
-        api.admin.apply_file("whereabouts-crds.yaml")?;
-        api.admin.apply_file("rbac.yaml")?;
+        api.admin.apply_file("manifests/crd.yaml")?;
+        api.admin.apply_file("manifests/whereabouts-crds.yaml")?;
+        api.admin.apply_file("manifests/rbac.yaml")?;
         api.admin.wait_for("the resource of networks", || {
             api.admin.get("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions", "").map(drop)
         })?;

@@ -12,7 +12,9 @@ pub(super) fn collection(object: &Value) -> Result<String, LabError> {
     let plural = match kind {
         "ClusterRole" => "clusterroles",
         "ClusterRoleBinding" => "clusterrolebindings",
+        "ConfigMap" => "configmaps",
         "CustomResourceDefinition" => "customresourcedefinitions",
+        "Job" => "jobs",
         "Namespace" => "namespaces",
         "Node" => "nodes",
         "NetworkAttachmentDefinition" => "network-attachment-definitions",
@@ -20,6 +22,7 @@ pub(super) fn collection(object: &Value) -> Result<String, LabError> {
         "Pod" => "pods",
         "Role" => "roles",
         "RoleBinding" => "rolebindings",
+        "Service" => "services",
         "ServiceAccount" => "serviceaccounts",
         _ => {
             return Err(LabError::Unexpected {
@@ -32,7 +35,15 @@ pub(super) fn collection(object: &Value) -> Result<String, LabError> {
     let root = if version.contains('/') { "/apis" } else { "/api" };
     let namespaced = matches!(
         kind,
-        "IPPool" | "NetworkAttachmentDefinition" | "Pod" | "Role" | "RoleBinding" | "ServiceAccount"
+        "ConfigMap"
+            | "IPPool"
+            | "Job"
+            | "NetworkAttachmentDefinition"
+            | "Pod"
+            | "Role"
+            | "RoleBinding"
+            | "Service"
+            | "ServiceAccount"
     );
     let namespace = match object["metadata"]["namespace"].as_str() {
         Some(namespace) if namespaced => format!("/namespaces/{namespace}"),
