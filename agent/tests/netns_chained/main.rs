@@ -13,6 +13,7 @@ mod support;
 
 mod dataplane_routes;
 mod route_override;
+mod routes_command;
 mod sbr;
 mod tuning;
 
