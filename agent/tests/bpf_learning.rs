@@ -103,7 +103,10 @@ fn a_station_is_unknown_until_its_first_frame_and_then_found_behind_its_pod() {
     let test = "a_station_is_unknown_until_its_first_frame_and_then_found_behind_its_pod";
     let Some(bench) = Bench::new(test, learning()) else { return };
     assert_eq!(bench.uplink_receives(NESTED, OUTSIDE), (TCX_NEXT, [true, true]), "flooded");
+    let frame = frames::ethernet(NESTED, bench.pods[1].mac, 0x88b5, &PAYLOAD);
+    let over_netkit = bench.receivers(|kernel| kernel.tc("netkit_learning", port_ifindex(2), &frame).0);
     // From a pod it is flooded too, and goes out.
+    assert_eq!(over_netkit, (TC_REDIRECT, [true, false]));
     assert_eq!(bench.pod_sends(2, NESTED, bench.pods[1].mac), (TC_REDIRECT, [true, false]));
     bench.pod_sends(1, BROADCAST, NESTED);
     assert_eq!(bench.uplink_receives(NESTED, OUTSIDE), (TC_REDIRECT, [true, false]));

@@ -48,8 +48,17 @@ pub(super) fn name(ifindex: u32) -> Result<String> {
 
 /// Whether the device is a veth; one that cannot be asked is none.
 pub(super) fn is_veth(ifindex: u32) -> bool {
+    has_driver(ifindex, b"veth\0")
+}
+
+/// Whether the device is an end of a netkit pair; one that cannot be asked is none.
+pub(super) fn is_netkit(ifindex: u32) -> bool {
+    has_driver(ifindex, b"netkit\0")
+}
+
+fn has_driver(ifindex: u32, name: &[u8]) -> bool {
     let mut info = DriverInfo { command: ETHTOOL_GDRVINFO, driver: [0; 32], rest: [0; 160] };
-    ethtool(ifindex, &mut info).is_ok() && info.driver.starts_with(b"veth\0")
+    ethtool(ifindex, &mut info).is_ok() && info.driver.starts_with(name)
 }
 
 /// Whether the device takes VLAN tags out of the bytes of received frames, so that XDP cannot see them.

@@ -3,8 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use plexus_abi::{
-    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_ROUTING, PROGRAM_TAP_RX, PROGRAM_TAP_TX,
-    PROGRAM_UPLINK,
+    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_NETKIT, PROGRAM_NETKIT_LEARNING, PROGRAM_ROUTE,
+    PROGRAM_ROUTING, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
 };
 
 use super::filter::{Place, Side};
@@ -18,6 +18,10 @@ pub enum Hook {
     LearningPort,
     /// From a fastpath pod of a network that routes: the same place.
     RoutedPort,
+    /// From a fastpath pod: what the pod's end of a netkit pair sends.
+    Netkit,
+    /// From a fastpath pod of a network that learns: the same place.
+    LearningNetkit,
     /// From a bridge pod: tc ingress of the veth's host end.
     HostTapTx,
     /// To a bridge pod: tc egress of the veth's host end.
@@ -39,8 +43,8 @@ pub enum Hook {
 pub(super) struct Gate {
     /// Name of the program on the device.
     pub(super) program: &'static str,
-    /// Where on the device.
-    pub(super) place: Place,
+    /// Where on the device as a filter; nothing where it is a link into the device's netkit pair.
+    pub(super) place: Option<Place>,
     /// Slot of the program behind it.
     pub(super) slot: u32,
 }
@@ -50,10 +54,12 @@ impl Hook {
     pub(super) const UPLINK: [Self; 2] = [Self::UplinkTc, Self::UplinkXdp];
 
     /// One hook for each gate program.
-    pub(super) const GATES: [Self; 7] = [
+    pub(super) const GATES: [Self; 9] = [
         Self::Port,
         Self::LearningPort,
         Self::RoutedPort,
+        Self::Netkit,
+        Self::LearningNetkit,
         Self::PodTapTx,
         Self::PodTapRx,
         Self::Route,
@@ -66,6 +72,8 @@ impl Hook {
             Self::Port => "port_tc",
             Self::LearningPort => "port_learning",
             Self::RoutedPort => "port_routing",
+            Self::Netkit => "netkit_tx",
+            Self::LearningNetkit => "netkit_learning",
             Self::HostTapTx | Self::PodTapTx => "tap_tx",
             Self::HostTapRx | Self::PodTapRx => "tap_rx",
             Self::Route => "route",
@@ -80,6 +88,8 @@ impl Hook {
             Self::Port => "from-pod",
             Self::LearningPort => "from-pod-learning",
             Self::RoutedPort => "from-pod-l3",
+            Self::Netkit => "from-pod-netkit",
+            Self::LearningNetkit => "from-pod-netkit-learning",
             Self::HostTapTx => "host-tap-tx",
             Self::HostTapRx => "host-tap-rx",
             Self::PodTapTx => "pod-tap-tx",
@@ -93,6 +103,11 @@ impl Hook {
     /// The gate of a hook; XDP has none.
     pub(super) const fn gate(self) -> Option<Gate> {
         let (program, place, slot) = match self {
+            Self::Netkit => return Some(Gate { program: "netkit_gate", place: None, slot: PROGRAM_NETKIT }),
+            Self::LearningNetkit => {
+                let slot = PROGRAM_NETKIT_LEARNING;
+                return Some(Gate { program: "netkit_learning_gate", place: None, slot });
+            }
             Self::Port => ("port_gate", Place::of_port(Side::Ingress), PROGRAM_FROM_POD),
             Self::LearningPort => ("learning_gate", Place::of_port(Side::Ingress), PROGRAM_LEARNING),
             Self::RoutedPort => ("routing_gate", Place::of_port(Side::Ingress), PROGRAM_ROUTING),
@@ -104,7 +119,7 @@ impl Hook {
             Self::UplinkTc => ("uplink_gate", Place::OF_UPLINK, PROGRAM_UPLINK),
             Self::UplinkXdp => return None,
         };
-        Some(Gate { program, place, slot })
+        Some(Gate { program, place: Some(place), slot })
     }
 }
 

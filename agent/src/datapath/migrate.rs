@@ -27,6 +27,7 @@ impl Inner {
                 }
             }
         }
+        self.release_unused_netkits()?;
         self.pins.remove_old()
     }
 

@@ -29,6 +29,7 @@ pub mod load;
 pub mod maps;
 mod members;
 mod migrate;
+mod netkit;
 mod netlink;
 mod networks;
 mod pins;
@@ -175,6 +176,12 @@ impl Datapath {
     /// Removes everything about a port; idempotent, and works when its device is already gone.
     pub fn remove_port(&self, id: u32) -> Result<()> {
         self.lock().remove_port(id)
+    }
+
+    /// Lets go of the netkit pair that a removed port had, once its device is gone: sooner, the kernel would detach in its
+    /// own time, under the RTNL lock. Idempotent.
+    pub fn release_netkit(&self, id: u32) -> Result<()> {
+        self.lock().pins.remove_netkit(port_ifindex(id))
     }
 
     /// Changes a port's limits; nothing means no limit. Traffic that a limit holds back is not forgiven.

@@ -239,6 +239,16 @@ impl Inner {
     }
 }
 
+impl NetworkSpec {
+    /// Whether XDP on the uplink delivers to pods of the network, where their devices can take it.
+    pub fn delivers_by_xdp(&self) -> bool {
+        self.uplink_ifindex.is_some_and(|ifindex| {
+            unwanted(ifindex, flags(self)).is_none()
+                && XdpFeatures::of(ifindex).is_ok_and(XdpFeatures::can_redirect)
+        })
+    }
+}
+
 /// The network's flags as the programs read them.
 const fn flags(spec: &NetworkSpec) -> u16 {
     let xdp = match spec.xdp {

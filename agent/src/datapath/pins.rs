@@ -4,6 +4,7 @@
 //! <bpffs>/v<generation>/maps/<MAP>            reused by the next agent of the same generation
 //! <bpffs>/v<generation>/links/<LinkName>      what keeps an uplink's program attached while no agent runs
 //! <bpffs>/programs                            what the gates on the ports' devices lead to, in every generation
+//! <bpffs>/netkit/<ifindex>                    what keeps the gate of a port in its netkit pair, in every generation
 //! ```
 
 use std::{
@@ -40,7 +41,7 @@ impl Pins {
         // Another size needs other maps, just as another ABI does.
         let generation = ABI_HASH ^ u64::from(options.max_ports).rotate_left(32);
         let current = root.join(format!("v{generation:016x}"));
-        for dir in [&current, &current.join("maps"), &current.join("links")] {
+        for dir in [&current, &current.join("maps"), &current.join("links"), &root.join("netkit")] {
             make_dir(dir)?;
         }
         let old = list(&root)?.into_iter().filter(|dir| *dir != current && is_generation(dir)).collect();
@@ -53,6 +54,28 @@ impl Pins {
 
     pub(super) fn programs(&self) -> PathBuf {
         self.root.join("programs")
+    }
+
+    pub(super) fn netkit(&self, ifindex: u32) -> PathBuf {
+        self.root.join("netkit").join(ifindex.to_string())
+    }
+
+    /// Removes what keeps a port's gate in its netkit pair; a missing pin is fine. While the pair lives, the kernel detaches
+    /// the gate some time later.
+    pub(super) fn remove_netkit(&self, ifindex: u32) -> Result<()> {
+        let path = self.netkit(ifindex);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(DatapathError::Pin { action: "remove", path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The devices whose netkit pairs have a pinned gate, or had one before they went.
+    pub(super) fn netkits(&self) -> Result<Vec<u32>> {
+        let names = list(&self.root.join("netkit"))?;
+        Ok(names.iter().filter_map(|path| path.file_name()?.to_str()?.parse().ok()).collect())
     }
 
     /// Whether there is an older generation to migrate from.
@@ -102,6 +125,13 @@ impl Pins {
     pub(super) fn remove_all(&mut self) -> Result<()> {
         self.remove_old()?;
         remove_generation(&self.current)?;
+        self.netkits()?.into_iter().try_for_each(|ifindex| self.remove_netkit(ifindex))?;
+        let netkit = self.root.join("netkit");
+        fs::remove_dir(&netkit).map_err(|source| DatapathError::Pin {
+            action: "remove",
+            path: netkit,
+            source,
+        })?;
         let programs = self.programs();
         match fs::remove_file(&programs) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {

@@ -11,10 +11,11 @@ use plexus_abi::{
 use super::{
     Inner, capture,
     counters::PortCounters,
+    device,
     error::{DatapathError, Result},
     filter::Filters,
     hook::Hook,
-    policer,
+    netkit, policer,
     spec::{self, Guard, PolicerSpec, PortKind, PortSpec},
     state::{HookState, PortState},
     xdp_features::XdpFeatures,
@@ -117,17 +118,24 @@ impl Inner {
             (PortKind::PodTap, None) => return Ok(()),
             _ => &self.filters,
         };
-        self.gate(filters, spec.ifindex, self.hooks(spec.kind)?)
+        self.gate(filters, spec.ifindex, self.hooks(spec.kind, spec.ifindex)?)
     }
 
     /// Puts the gate that the network asks for on a fastpath port's device.
     pub(super) fn gate_fastpath_port(&self, id: u32, network: u32) -> Result<()> {
-        let hooks = self.hooks(PortKind::Fastpath { network, vlan: 0 })?;
-        self.gate(&self.filters, port_ifindex(id), hooks)
+        let ifindex = port_ifindex(id);
+        let hooks = self.hooks(PortKind::Fastpath { network, vlan: 0 }, ifindex)?;
+        self.gate(&self.filters, ifindex, hooks)
     }
 
-    /// The hooks of a port.
-    fn hooks(&self, kind: PortKind) -> Result<&'static [Hook]> {
+    /// The hooks of a port on its device.
+    fn hooks(&self, kind: PortKind, ifindex: u32) -> Result<&'static [Hook]> {
+        let hooks = self.hooks_on_veth(kind)?;
+        let is_fastpath = matches!(kind, PortKind::Fastpath { .. });
+        Ok(if is_fastpath && device::is_netkit(ifindex) { netkit::instead_of(hooks) } else { hooks })
+    }
+
+    fn hooks_on_veth(&self, kind: PortKind) -> Result<&'static [Hook]> {
         let PortKind::Fastpath { network, .. } = kind else { return Ok(kind.hooks()) };
         Ok(if self.learns(network)? {
             &[Hook::LearningPort]
@@ -143,10 +151,14 @@ impl Inner {
         let mut is_prepared = false;
         for hook in hooks {
             let Some(gate) = hook.gate() else { continue };
+            let Some(place) = gate.place else {
+                self.link_netkit(*hook, gate.program, ifindex)?;
+                continue;
+            };
             let program = self.programs.fd(gate.program)?.as_fd().as_raw_fd();
             let prepared = if is_prepared { Ok(()) } else { filters.prepare(ifindex) };
             prepared
-                .and_then(|()| filters.set(ifindex, gate.place, hook.as_str(), program))
+                .and_then(|()| filters.set(ifindex, place, hook.as_str(), program))
                 .map_err(|error| DatapathError::Attach { hook: *hook, ifindex, reason: error.to_string() })?;
             is_prepared = true;
         }
@@ -263,7 +275,10 @@ impl Inner {
         })?;
         let in_pod = socket.filter(|_| kind == PortKind::PodTap).map(filters_over).transpose()?;
         let filters = if kind == PortKind::PodTap { in_pod.as_ref() } else { Some(&self.filters) };
-        let hook = |hook: &Hook| HookState::of_gate(&self.programs, filters, *hook, ifindex);
+        let hook = |hook: &Hook| match hook {
+            Hook::Netkit | Hook::LearningNetkit => self.netkit_state(*hook, ifindex),
+            _ => HookState::of_gate(&self.programs, filters, *hook, ifindex),
+        };
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         if let PortKind::Fastpath { network, vlan } = kind {
             let owner = self.maps.fdb.get(&FdbKey { network, vlan, mac: config.mac })?;
@@ -278,8 +293,12 @@ impl Inner {
                 problems.push(format!("the port gets no broadcasts of network {network}"));
             }
             if !self.maps.devices.holds(id, ifindex)? {
-                let note = "frames from the uplink come by tc, not by XDP: GRO was off in the pod, or the kernel (before \
-                            6.3) does not tell what the device can take";
+                let note = if device::is_netkit(ifindex) {
+                    "frames from the uplink come by tc, not by XDP, which cannot redirect into a netkit pair"
+                } else {
+                    "frames from the uplink come by tc, not by XDP: GRO was off in the pod, or the kernel (before 6.3) \
+                     does not tell what the device can take"
+                };
                 notes.push(note.into());
             }
         }
@@ -294,7 +313,7 @@ impl Inner {
             guard: Guard { mac: config.has(PORT_GUARD_MAC), ip: config.has(PORT_GUARD_IP) },
             ingress: policer::read(&self.maps, id, Direction::ToPod)?,
             egress: policer::read(&self.maps, id, Direction::FromPod)?,
-            hooks: self.hooks(kind)?.iter().map(hook).collect(),
+            hooks: self.hooks(kind, ifindex)?.iter().map(hook).collect(),
             problems,
             notes,
         })

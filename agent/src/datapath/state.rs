@@ -24,7 +24,7 @@ pub struct HookState {
     pub attached: Option<bool>,
     /// Whether it leads to the program of the running agent.
     pub ours: bool,
-    /// How: `tc`, `tcx`, `native` (XDP on frames of one buffer), `native-frags` (XDP, jumbo frames too), or `none`.
+    /// How: `tc`, `tcx`, `netkit`, `native` (XDP on frames of one buffer), `native-frags` (XDP, jumbo frames too), or `none`.
     pub mode: &'static str,
     /// Why, where something is missing.
     pub reason: Option<String>,
@@ -36,7 +36,18 @@ impl HookState {
         self.ours && self.attached != Some(false)
     }
 
-    fn missing(hook: Hook, reason: String) -> Self {
+    /// Why the gates of a hook do not lead to this agent's program, if they do not.
+    pub(super) fn stranger(programs: &Programs, hook: Hook) -> Option<String> {
+        match programs.is_published(hook) {
+            Ok(true) => None,
+            Ok(false) => {
+                Some("the gates lead to an older agent's programs until the migration is finished".into())
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    pub(super) fn missing(hook: Hook, reason: String) -> Self {
         Self { name: hook.as_str(), attached: Some(false), ours: false, mode: "none", reason: Some(reason) }
     }
 
@@ -80,19 +91,15 @@ impl HookState {
 
     /// Reads the filter on a device, if there are eyes for it, and where its gate leads.
     pub(super) fn of_gate(programs: &Programs, filters: Option<&Filters>, hook: Hook, ifindex: u32) -> Self {
-        let Some(gate) = hook.gate() else { return Self::missing(hook, "it has no gate".into()) };
-        let ours = match programs.is_published(hook) {
-            Ok(true) => None,
-            Ok(false) => {
-                Some("the gates lead to an older agent's programs until the migration is finished".into())
-            }
-            Err(error) => Some(error.to_string()),
+        let Some((gate, place)) = hook.gate().and_then(|gate| Some((gate, gate.place?))) else {
+            return Self::missing(hook, "it has no filter".into());
         };
+        let ours = Self::stranger(programs, hook);
         let Some(filters) = filters else {
             let reason = ours.clone().or_else(|| Some("the device is in the pod; not looked at".into()));
             return Self { name: hook.as_str(), attached: None, ours: ours.is_none(), mode: "tc", reason };
         };
-        let tag = match filters.tag(ifindex, gate.place) {
+        let tag = match filters.tag(ifindex, place) {
             Ok(tag) => tag,
             Err(error) => {
                 return Self::missing(hook, format!("no filter of ours on ifindex {ifindex}: {error}"));

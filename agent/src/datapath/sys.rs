@@ -19,10 +19,16 @@ const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_LOOKUP_ELEM: i32 = 1;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_MAP_DELETE_ELEM: i32 = 3;
+const BPF_OBJ_PIN: i32 = 6;
 const BPF_OBJ_GET: i32 = 7;
 const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
 const BPF_MAP_UPDATE_BATCH: i32 = 26;
+const BPF_LINK_CREATE: i32 = 28;
+const BPF_LINK_UPDATE: i32 = 29;
 const BPF_LINK_DETACH: i32 = 34;
+
+/// `BPF_NETKIT_PEER` of `enum bpf_attach_type`.
+const BPF_NETKIT_PEER: u32 = 55;
 
 const BPF_MAP_TYPE_LPM_TRIE: u32 = 11;
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -30,16 +36,16 @@ const BPF_F_NO_PREALLOC: u32 = 1;
 /// Entries of one call that fills a trie.
 const BATCH_MAX: usize = 4096;
 
-/// What the kernel says about a tcx or XDP link.
+/// What the kernel says about a tcx, XDP or netkit link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkInfo {
     /// Id of the program behind the link.
     pub(super) program_id: u32,
-    /// The device it is attached to; 0 once that device is gone.
+    /// The device it is attached to, by its number there; 0 once that device is gone.
     pub(super) ifindex: u32,
 }
 
-/// Start of `struct bpf_link_info`; both kinds of link have the ifindex first in their union.
+/// Start of `struct bpf_link_info`; all three kinds of link have the ifindex first in their union.
 #[repr(C)]
 #[derive(Default)]
 struct RawLinkInfo {
@@ -65,6 +71,27 @@ struct ObjectGet {
     path: u64,
     fd: u32,
     flags: u32,
+}
+
+/// Start of the attribute of `BPF_LINK_CREATE`; what follows may stay zero.
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    program_fd: u32,
+    ifindex: u32,
+    place: u32,
+    flags: u32,
+    neighbour: u64,
+    revision: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkUpdate {
+    link_fd: u32,
+    program_fd: u32,
+    flags: u32,
+    old_program_fd: u32,
 }
 
 #[repr(C)]
@@ -170,6 +197,45 @@ pub(super) fn pinned_link_info(path: &Path) -> io::Result<LinkInfo> {
     // SAFETY: the kernel writes at most `length` bytes into `raw`, which outlives the call.
     unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut info) }?;
     Ok(LinkInfo { program_id: raw.program_id, ifindex: raw.ifindex })
+}
+
+/// Attaches a program to what the peer of the netkit device `ifindex` sends. The link ends with its descriptor, unless it is
+/// pinned.
+pub(super) fn link_netkit_peer(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
+    let mut create = LinkCreate {
+        program_fd: program.as_raw_fd().cast_unsigned(),
+        ifindex,
+        place: BPF_NETKIT_PEER,
+        ..LinkCreate::default()
+    };
+    // SAFETY: the attribute holds no pointer.
+    let fd = unsafe { bpf(BPF_LINK_CREATE, &mut create) }?;
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Replaces the program of a pinned link atomically; `ENOLINK` if its device is gone.
+pub(super) fn update_pinned_link(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
+    let link = open_pin(path)?;
+    let mut update = LinkUpdate {
+        link_fd: link.as_raw_fd().cast_unsigned(),
+        program_fd: program.as_raw_fd().cast_unsigned(),
+        ..LinkUpdate::default()
+    };
+    // SAFETY: the attribute holds no pointer.
+    unsafe { bpf(BPF_LINK_UPDATE, &mut update) }.map(|_| ())
+}
+
+/// Pins an object: it lives until the file is removed.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut pin = ObjectGet {
+        path: path.as_ptr() as u64,
+        fd: object.as_raw_fd().cast_unsigned(),
+        ..ObjectGet::default()
+    };
+    // SAFETY: the kernel reads the path, which ends with NUL and outlives the call.
+    unsafe { bpf(BPF_OBJ_PIN, &mut pin) }.map(|_| ())
 }
 
 /// Detaches a pinned link now. Removing the pin alone detaches it some time later, and a new link on the same device

@@ -3,11 +3,12 @@
 //! ```json
 //! {"type": "fastpath", "uplink": "eth1", "vlan": 100, "mtu": 1500, "mac": "02:…",
 //!  "macspoofchk": true, "ipspoofchk": true, "xdp": "auto", "ipam": {…},
-//!  "plexus": {"learning": true, "ageing_s": 300, "outer_vlan": 7, "mode": "l2"}}
+//!  "plexus": {"learning": true, "ageing_s": 300, "outer_vlan": 7, "mode": "l2", "link": "auto"}}
 //! ```
 //! Pods with the same name, uplink and VLAN are one network. Without an uplink it stays on this node. A pod sends and
 //! gets untagged frames; the VLANs are on the uplink.
 
+mod link;
 mod routed;
 
 use plexus_abi::{GATEWAY_MAC, PORT_IFINDEX_BASE};
@@ -17,13 +18,14 @@ use plexus_cni::result::{Dns, Interface};
 use plexus_cni::{CniError, CniResult, Code};
 use serde::Deserialize;
 
+use self::link::LinkChoice;
 pub(super) use self::routed::follow as follow_mac;
 use super::call::format_mac;
 use super::{Attached, Plugin, PluginCall, interface};
 use crate::datapath::{Forwarding, Mode, XdpChoice};
 use crate::ipam::IpamResult;
 use crate::netlink::{Link, LinkPlan};
-use crate::record::{NetworkKey, PortKind, PortRecord};
+use crate::record::{LinkKind, NetworkKey, PortKind, PortRecord};
 use crate::sandbox::enable_gro;
 
 /// The plugin.
@@ -55,10 +57,11 @@ struct Options {
     ageing_s: Option<u32>,
     outer_vlan: u16,
     mode: Mode,
+    link: LinkChoice,
 }
 
 /// Keys of the object `plexus` that are fastpath's own.
-pub(super) const OPTIONS: [&str; 4] = ["learning", "ageing_s", "outer_vlan", "mode"];
+pub(super) const OPTIONS: [&str; 5] = ["learning", "ageing_s", "outer_vlan", "mode", "link"];
 
 fn yes() -> bool {
     true
@@ -113,6 +116,7 @@ impl Config {
                 "a network that routes has no VLAN and learns nothing; remove \"vlan\" and \"plexus.learning\"",
             ));
         }
+        options.link.check(config.xdp, options.mode)?;
         Ok(config)
     }
 
@@ -121,7 +125,7 @@ impl Config {
     }
 
     fn forwarding(&self) -> Forwarding {
-        let Options { learning, ageing_s, outer_vlan, mode } = self.plexus;
+        let Options { learning, ageing_s, outer_vlan, mode, .. } = self.plexus;
         Forwarding { mode, learning, ageing_s: ageing_s.unwrap_or_default(), outer_vlan }
     }
 
@@ -141,7 +145,7 @@ impl Plugin for Fastpath {
         let config = Config::of(call)?;
         call.requested_mac()?;
         let uplink = uplink(call, &config)?;
-        if let Some(uplink) = uplink.filter(|uplink| config.mtu > uplink.mtu) {
+        if let Some(uplink) = uplink.as_ref().filter(|uplink| config.mtu > uplink.mtu) {
             return Err(CniError::new(
                 Code::InvalidConfig,
                 format!("fastpath: key \"mtu\" is {}", config.mtu),
@@ -151,6 +155,7 @@ impl Plugin for Fastpath {
         if config.routes() {
             call.refuse_leases()?;
         }
+        link::choose(call, &config, uplink.as_ref())?;
         call.ipam_validate()
     }
 
@@ -223,7 +228,7 @@ fn mac(call: &PluginCall<'_>) -> Result<[u8; 6], CniError> {
     Ok([0x0a, hash[1], hash[2], hash[3], hash[4], hash[5]])
 }
 
-/// The host's end of the veth.
+/// The host's end of the pair.
 fn host_name(port: u32) -> String {
     format!("plx{port}")
 }
@@ -243,17 +248,23 @@ fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Resul
         netns: Some(call.netns()?),
         ..LinkPlan::default()
     };
-    call.host.add_veth(&host, &pod)?;
+    let pair = link::choose(call, config, uplink.as_ref())?;
+    match pair.kind {
+        LinkKind::Veth => call.host.add_veth(&host, &pod)?,
+        LinkKind::Netkit => call.host.add_netkit(&host, &pod)?,
+    }
     call.host.disable_link_local(index)?;
     call.host.set_up(index)?;
     let link = call.require_link()?;
     let sandbox = call.sandbox()?;
-    // GRO gives the pod's end NAPI, without which redirected frames are lost; it counts only on a link that is up.
     sandbox.netlink.set_up(link.index)?;
-    enable_gro(sandbox.control(), call.ifname).map_err(|errno| {
-        CniError::new(Code::Kernel, format!("cannot enable GRO on {}", call.ifname))
-            .because(errno.to_string())
-    })?;
+    if pair.kind == LinkKind::Veth {
+        // GRO gives the pod's end NAPI, without which redirected frames are lost; it counts only on a link that is up.
+        enable_gro(sandbox.control(), call.ifname).map_err(|errno| {
+            CniError::new(Code::Kernel, format!("cannot enable GRO on {}", call.ifname))
+                .because(errno.to_string())
+        })?;
+    }
     let key = config.key(call);
     let network_id = call.agent.networks.join(&key, id, |network_id| {
         let uplink_ifindex = uplink.as_ref().map(|uplink| uplink.index);
@@ -278,6 +289,7 @@ fn attach(call: &PluginCall<'_>, config: &Config, mut ipam: IpamResult) -> Resul
             uplink: config.uplink.clone(),
             xdp: config.xdp,
             forwarding: config.forwarding(),
+            link: pair,
         },
         ifindex: index,
         mac,
@@ -325,6 +337,7 @@ fn detach(call: &PluginCall<'_>, config: &Config) -> Result<(), CniError> {
     let Some(id) = call.port_id.map_or_else(|| lost_port(call), |id| Ok(Some(id)))? else { return Ok(()) };
     let port = call.remove_port();
     let link = call.host.delete_link(PORT_IFINDEX_BASE + id).map_err(CniError::from);
+    let pin = call.agent.datapath.release_netkit(id).map_err(CniError::from);
     let station = mac(call).and_then(|mac| match &config.uplink {
         Some(name) => match call.host.link_by_name(name)? {
             Some(uplink) => Ok(call.host.delete_station(uplink.index, mac)?),
@@ -341,7 +354,7 @@ fn detach(call: &PluginCall<'_>, config: &Config) -> Result<(), CniError> {
         }
     };
     let network = call.agent.networks.leave(id, remove);
-    port.and(link).and(station).and(network)
+    port.and(link).and(pin).and(station).and(network)
 }
 
 /// An uplink that is gone needs none.
@@ -363,10 +376,10 @@ fn delete_station_anywhere(call: &PluginCall<'_>, mac: [u8; 6]) -> Result<(), Cn
     Ok(())
 }
 
-/// The port id of an attachment whose record is lost: the pod's end of the veth names the index of the host's.
+/// The port id of an attachment whose record is lost: the pod's end of the pair names the index of the host's.
 fn lost_port(call: &PluginCall<'_>) -> Result<Option<u32>, CniError> {
     let Some(sandbox) = call.sandbox else { return Ok(None) };
-    let pod_end = sandbox.netlink.link_by_name(call.ifname)?.filter(|link| link.kind == "veth");
+    let pod_end = sandbox.netlink.link_by_name(call.ifname)?.filter(Link::is_paired);
     let Some(index) = pod_end.and_then(|link| link.parent).filter(|index| !call.is_recorded(*index)) else {
         return Ok(None);
     };

@@ -164,7 +164,7 @@ impl PluginCall<'_> {
         let is_inside = config.get("linkInContainer").and_then(Value::as_bool) == Some(true);
         let Some(parent) = link.parent.filter(|_| !is_inside) else { return Ok(None) };
         let Some(parent) = self.host.link_by_index(parent)? else { return Ok(None) };
-        if link.kind != "veth" {
+        if !link.is_paired() {
             return Ok(Some(parent.name));
         }
         if let Some(bridge) = parent.controller {

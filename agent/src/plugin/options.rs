@@ -56,8 +56,8 @@ pub(super) fn check_options(config: &PluginConfig) -> Result<(), CniError> {
             (key, _) if plugin == "fastpath" && fastpath::OPTIONS.contains(&key) => {}
             _ if plugin == "fastpath" => {
                 return wrong(
-                    "the options there are \"exec\", \"learning\", \"ageing_s\", \"outer_vlan\" and \"mode\"; correct or \
-                     remove it",
+                    "the options there are \"exec\", \"learning\", \"ageing_s\", \"outer_vlan\", \"mode\" and \"link\"; \
+                     correct or remove it",
                 );
             }
             _ if has_guards => {

@@ -7,7 +7,7 @@ use super::pods::{Pod, pod};
 use super::{is_meant, placement};
 use crate::agent::Agent;
 use crate::cluster::{PodId, Verdict};
-use crate::record::{Attachment, Record};
+use crate::record::{Attachment, LinkKind, PortKind, Record};
 
 /// One pod, explained.
 #[derive(Serialize)]
@@ -92,6 +92,15 @@ fn findings(agent: &Agent, record: &Record, attachment: &Attachment) -> Vec<Find
     };
     if let Some(reason) = placement::of(attachment) {
         find(Severity::Ok, format!("its programs stand {reason}"));
+    }
+    if let PortKind::Fastpath { link, .. } = &port.kind
+        && !link.why.is_empty()
+    {
+        let pair = match link.kind {
+            LinkKind::Veth => "veth",
+            LinkKind::Netkit => "netkit",
+        };
+        find(Severity::Ok, format!("connected by {pair}: {}", link.why));
     }
     match agent.datapath.port_state(port.id) {
         Ok(state) => {

@@ -1,10 +1,16 @@
 //! Why the programs of a port stand where they stand.
 
 use super::plugin_types;
-use crate::record::Attachment;
+use crate::record::{Attachment, LinkKind, PortKind};
 
 /// The reason for an attachment's port, by the main plugin of its chain.
 pub(super) fn of(attachment: &Attachment) -> Option<&'static str> {
+    let kind = attachment.port.as_ref().map(|port| &port.kind);
+    if let Some(PortKind::Fastpath { link, .. }) = kind
+        && link.kind == LinkKind::Netkit
+    {
+        return Some("in the netkit pair, where they run while the pod sends; out of the pod's reach");
+    }
     plugin_types(attachment).iter().find_map(|plugin| reason(plugin))
 }
 

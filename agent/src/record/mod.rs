@@ -232,11 +232,35 @@ pub enum PortKind {
         /// Learning, and a second VLAN.
         #[serde(default)]
         forwarding: Forwarding,
+        /// The pair of links to the pod.
+        #[serde(default)]
+        link: PortLink,
     },
     /// Count and police on the host's end of a veth.
     HostTap,
     /// Count and police on the device inside the pod.
     PodTap,
+}
+
+/// The pair of links between a fastpath pod and the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortLink {
+    /// What the pair is made of.
+    pub kind: LinkKind,
+    /// Why that, for people; empty in records of older releases.
+    pub why: String,
+}
+
+/// A kind of pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LinkKind {
+    /// Programs at the host's end.
+    #[default]
+    Veth,
+    /// Programs where the pod sends.
+    Netkit,
 }
 
 /// A port of the data plane, as it must be built again when the maps are lost.

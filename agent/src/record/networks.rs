@@ -55,7 +55,7 @@ impl NetworkPool {
         let mut networks: BTreeMap<u32, Members> = BTreeMap::new();
         for attachment in records.into_iter().flat_map(|record| &record.attachments) {
             let Some(port) = &attachment.port else { continue };
-            if let PortKind::Fastpath { network_id, vlan, uplink, xdp, forwarding } = &port.kind {
+            if let PortKind::Fastpath { network_id, vlan, uplink, xdp, forwarding, .. } = &port.kind {
                 let key = NetworkKey {
                     name: attachment.network.clone(),
                     uplink: uplink.clone(),

@@ -34,6 +34,20 @@ pub(crate) struct Kernel {
     ebpf: Ebpf,
 }
 
+const CLASSIFIERS: [&str; 11] = [
+    "port_tc",
+    "port_learning",
+    "port_routing",
+    "netkit_tx",
+    "netkit_learning",
+    "uplink_tc",
+    "tap_tx",
+    "tap_rx",
+    "route",
+    "edge_push",
+    "edge_pop",
+];
+
 impl Kernel {
     /// Loads the object on the maps that the rig's data plane has pinned.
     pub(crate) fn load(rig: &Rig) -> Self {
@@ -47,17 +61,7 @@ impl Kernel {
         let programs = pins.iter().find(|pin| pin.ends_with("/programs")).expect("the pinned gates");
         loader.map_pin_path(PROGRAMS, std::path::PathBuf::from(programs));
         let mut ebpf = loader.load(OBJECT).expect("load");
-        for name in [
-            "port_tc",
-            "port_learning",
-            "port_routing",
-            "uplink_tc",
-            "tap_tx",
-            "tap_rx",
-            "route",
-            "edge_push",
-            "edge_pop",
-        ] {
+        for name in CLASSIFIERS {
             let program: &mut SchedClassifier = ebpf.program_mut(name).expect(name).try_into().expect(name);
             program.load().expect(name);
         }

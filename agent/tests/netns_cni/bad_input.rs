@@ -57,6 +57,12 @@ fn impossible_values_of_plugins_are_refused_with_key_and_reason() {
         (with(fastpath(), "plexus", json!({"mode": "l3"})), Code::InvalidConfig, &["l3", "vlan"]),
         (with(fastpath(), "plexus", json!({"mode": "l4"})), Code::InvalidConfig, &["l4"]),
         (with(fastpath(), "plexus", json!({"ageing_s": 5})), Code::InvalidConfig, &["ageing_s", "learning"]),
+        (with(fastpath(), "plexus", json!({"link": "tap"})), Code::InvalidConfig, &["link", "tap"]),
+        (
+            with(with(fastpath(), "plexus", json!({"link": "netkit"})), "xdp", json!("always")),
+            Code::InvalidConfig,
+            &["plexus.link", "xdp"],
+        ),
         (with(fastpath(), "uplink", json!("nowhere0")), Code::InvalidConfig, &["uplink", "nowhere0"]),
         (
             with(fastpath(), "uplink", json!("sixteen-letters-")),

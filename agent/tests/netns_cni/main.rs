@@ -32,6 +32,7 @@ mod install;
 mod meta;
 mod metrics;
 mod node_network;
+mod pair;
 mod parent_links;
 mod placement;
 mod routing_pod;

@@ -126,6 +126,10 @@ pub const PROGRAM_TAP_RX: u32 = 2;
 pub const PROGRAM_UPLINK: u32 = 3;
 /// Slot of `PROGRAMS`: what looks up the routes of a packet that leaves a pod.
 pub const PROGRAM_ROUTE: u32 = 4;
+/// Slot of `PROGRAMS`: what the pod's end of a fastpath port's netkit pair runs.
+pub const PROGRAM_NETKIT: u32 = 6;
+/// Slot of `PROGRAMS`: what the pod's end of a fastpath port's netkit pair runs on a network that learns.
+pub const PROGRAM_NETKIT_LEARNING: u32 = 7;
 /// Slot of `PROGRAMS`: what the host end of a fastpath port's veth runs on a network that learns.
 pub const PROGRAM_LEARNING: u32 = 10;
 /// Slot of `PROGRAMS`: what the host end of a fastpath port's veth runs on a network that routes.

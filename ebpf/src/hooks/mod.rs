@@ -4,6 +4,10 @@
 mod edge_pop;
 mod edge_push;
 mod learning_gate;
+mod netkit_gate;
+mod netkit_learning;
+mod netkit_learning_gate;
+mod netkit_tx;
 mod port_gate;
 mod port_learning;
 mod port_routing;

@@ -7,8 +7,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use plexus_abi::{
-    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_ROUTE, PROGRAM_ROUTING, PROGRAM_TAP_RX, PROGRAM_TAP_TX,
-    PROGRAM_UPLINK,
+    PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_NETKIT, PROGRAM_NETKIT_LEARNING, PROGRAM_ROUTE,
+    PROGRAM_ROUTING, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
 };
 
 use super::{maps::PROGRAMS, route};
@@ -34,6 +34,22 @@ pub fn learning(ctx: &TcContext) -> i32 {
 pub fn routing(ctx: &TcContext) -> i32 {
     // SAFETY: as above.
     unsafe { PROGRAMS.tail_call(ctx, PROGRAM_ROUTING) };
+    TC_ACT_SHOT
+}
+
+/// What a fastpath pod sends into a netkit pair; without a program nothing is forwarded.
+#[inline(always)]
+pub fn netkit(ctx: &TcContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_NETKIT) };
+    TC_ACT_SHOT
+}
+
+/// The same on a network that learns.
+#[inline(always)]
+pub fn netkit_learning(ctx: &TcContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_NETKIT_LEARNING) };
     TC_ACT_SHOT
 }
 

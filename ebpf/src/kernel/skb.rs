@@ -150,6 +150,18 @@ impl Frame for Skb<'_> {
     }
 }
 
+/// Carries the verdict of a program in a netkit pair out.
+///
+/// It runs while the pod sends: there `bpf_redirect_peer` drops without a word (`skb_do_redirect`, net/core/filter.c). The
+/// host's end of the other port hands over to its pod as well, be it netkit or veth.
+#[inline(always)]
+pub fn conclude_netkit(verdict: Verdict, ctx: &TcContext) -> i32 {
+    match verdict {
+        Verdict::ToPort(port) => conclude(Verdict::ToDevice(port_ifindex(port)), ctx),
+        other => conclude(other, ctx),
+    }
+}
+
 /// Carries a verdict out.
 #[inline(always)]
 pub fn conclude(verdict: Verdict, ctx: &TcContext) -> i32 {

@@ -134,6 +134,11 @@ impl Netlink {
 }
 
 impl Link {
+    /// Whether it is an end of a pair, whose other end is its parent.
+    pub fn is_paired(&self) -> bool {
+        matches!(&*self.kind, "veth" | "netkit")
+    }
+
     fn from_answer(answer: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewLink(message) = answer else { return None };
         let mut link = Link {
