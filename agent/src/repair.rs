@@ -127,5 +127,5 @@ fn restore(agent: &Agent, record: &Record, port: &PortRecord, present: &[u32]) -
     };
     let socket = sandbox.as_ref().map(Sandbox::control);
     agent.datapath.restore_port(&port.spec(socket))?;
-    agent.datapath.set_shaped(port.id, port.is_shaped()).map_err(Into::into)
+    port.shape(&agent.datapath)
 }

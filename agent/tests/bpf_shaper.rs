@@ -120,3 +120,26 @@ fn a_port_that_is_not_shaped_any_more_is_policed() {
     assert_eq!(bench.send(&packet(0), backlog_ns).0, TC_DROP);
     assert_eq!(bench.datapath.counters(1).expect("counters").drops["policed-from-pod"], 1);
 }
+
+#[test]
+fn the_pods_end_of_a_veth_gives_packets_their_time_apart_from_the_policer_behind_it() {
+    let test = "the_pods_end_of_a_veth_gives_packets_their_time_apart_from_the_policer_behind_it";
+    let Some(bench) = Bench::new(test) else { return };
+    let full = frames::ethernet([2; 6], MAC, 0x0800, &[0; 1500]);
+    assert_eq!(bench.kernel.shape(1, &full), TCX_NEXT, "without a shaper everything leaves at once");
+    let spec = PolicerSpec { rate_bps: RATE_BPS, burst_bits: 12_112 };
+    bench.datapath.set_shaper(1, Some(spec)).expect("shaper");
+    let before = bench.kernel.tat_ticks(1, Direction::FromPod);
+    let sent: Vec<i32> = (0..100).map(|_| bench.kernel.shape(1, &full)).collect();
+    // One of the burst and 64 that may wait, and those whose time came meanwhile: 12 ms each.
+    let passed = sent.iter().filter(|action| **action == TCX_NEXT).count();
+    assert!((65..95).contains(&passed), "{passed} of 100 passed");
+    assert!(sent.iter().all(|action| [TCX_NEXT, TC_DROP].contains(action)), "{sent:?}");
+    let counters = bench.datapath.counters(1).expect("counters");
+    assert_eq!(counters.drops["shaped-horizon"], 100 - passed as u64);
+    assert_eq!(counters.tx_packets, 0, "the host's end counts");
+    assert_eq!(bench.kernel.tat_ticks(1, Direction::FromPod), before, "and polices with a state of its own");
+    bench.datapath.set_shaper(1, None).expect("no shaper");
+    assert_eq!(bench.kernel.shape(1, &full), TCX_NEXT);
+    assert_eq!(bench.kernel.shape(9, &full), TCX_NEXT, "a port that is gone holds nothing back");
+}

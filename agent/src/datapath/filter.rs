@@ -75,6 +75,11 @@ impl Place {
     pub(super) const fn of_route(port: u32, class: u16) -> Self {
         Self { side: Side::Egress, priority: 1, handle: ROUTE_HANDLE + port, class: Some(class) }
     }
+
+    /// Where a port's shaper stands, on the pod's end of its veth: behind the routes, which may send a packet elsewhere.
+    pub(super) const fn of_shaper(class: u16) -> Self {
+        Self { side: Side::Egress, priority: 2, handle: HANDLE, class: Some(class) }
+    }
 }
 
 /// Filters in the network namespace where the value was made.

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use plexus_abi::{
     PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_NETKIT, PROGRAM_NETKIT_LEARNING, PROGRAM_ROUTE,
-    PROGRAM_ROUTING, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
+    PROGRAM_ROUTING, PROGRAM_SHAPE, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
 };
 
 use super::filter::{Place, Side};
@@ -32,6 +32,8 @@ pub enum Hook {
     PodTapRx,
     /// From a pod whose routes the data plane has: tc egress of an interface in the pod.
     Route,
+    /// From a shaped pod behind a veth: tc egress of the pod's end.
+    Shape,
     /// From outside: tc ingress of an uplink; a tcx link, or a gate where the kernel has no tcx.
     UplinkTc,
     /// From outside: XDP of an uplink.
@@ -54,7 +56,7 @@ impl Hook {
     pub(super) const UPLINK: [Self; 2] = [Self::UplinkTc, Self::UplinkXdp];
 
     /// One hook for each gate program.
-    pub(super) const GATES: [Self; 9] = [
+    pub(super) const GATES: [Self; 10] = [
         Self::Port,
         Self::LearningPort,
         Self::RoutedPort,
@@ -63,6 +65,7 @@ impl Hook {
         Self::PodTapTx,
         Self::PodTapRx,
         Self::Route,
+        Self::Shape,
         Self::UplinkTc,
     ];
 
@@ -77,6 +80,7 @@ impl Hook {
             Self::HostTapTx | Self::PodTapTx => "tap_tx",
             Self::HostTapRx | Self::PodTapRx => "tap_rx",
             Self::Route => "route",
+            Self::Shape => "shape",
             Self::UplinkTc => "uplink_tc",
             Self::UplinkXdp => "uplink_xdp",
         }
@@ -95,6 +99,7 @@ impl Hook {
             Self::PodTapTx => "pod-tap-tx",
             Self::PodTapRx => "pod-tap-rx",
             Self::Route => "route",
+            Self::Shape => "shape",
             Self::UplinkTc => "tc",
             Self::UplinkXdp => "xdp",
         }
@@ -116,6 +121,7 @@ impl Hook {
             Self::HostTapRx => ("tap_rx_gate", Place::of_port(Side::Egress), PROGRAM_TAP_RX),
             Self::PodTapRx => ("tap_rx_gate", Place::of_port(Side::Ingress), PROGRAM_TAP_RX),
             Self::Route => ("route_gate", Place::of_port(Side::Egress), PROGRAM_ROUTE),
+            Self::Shape => ("shape_gate", Place::of_port(Side::Egress), PROGRAM_SHAPE),
             Self::UplinkTc => ("uplink_gate", Place::OF_UPLINK, PROGRAM_UPLINK),
             Self::UplinkXdp => return None,
         };

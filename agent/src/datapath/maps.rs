@@ -23,11 +23,13 @@ use crate::fault;
 const HOSTS_PER_PORT: u32 = 4;
 
 /// Every map of a generation and its entries per port; 0 where the object says how many.
-pub const MAPS: [(&str, u32); 21] = [
+pub const MAPS: [(&str, u32); 23] = [
     ("PORTS", 1),
     ("COUNTERS", 1),
     ("POLICERS", 2),
     ("POLICER_STATES", 2),
+    ("SHAPERS", 1),
+    ("SHAPER_STATES", 1),
     ("DEVICES", 1),
     ("FDB", 1),
     ("HOSTS", HOSTS_PER_PORT),
@@ -64,6 +66,8 @@ pub(super) struct Maps {
     pub(super) counters: CounterTable,
     pub(super) policers: Table<PolicerConfig>,
     pub(super) policer_states: Table<PolicerState>,
+    pub(super) shapers: Table<PolicerConfig>,
+    pub(super) shaper_states: Table<PolicerState>,
     pub(super) devices: Devices,
     pub(super) fdb: Index<FdbKey, FdbEntry>,
     pub(super) hosts: Index<HostKey, FdbEntry>,
@@ -84,6 +88,8 @@ impl Maps {
             counters: CounterTable { map: take(ebpf, "COUNTERS")? },
             policers: Table::take(ebpf, "POLICERS")?,
             policer_states: Table::take(ebpf, "POLICER_STATES")?,
+            shapers: Table::take(ebpf, "SHAPERS")?,
+            shaper_states: Table::take(ebpf, "SHAPER_STATES")?,
             devices: Devices { map: take(ebpf, "DEVICES")?, handle: devices },
             fdb: Index::take(ebpf, "FDB")?,
             hosts: Index::take(ebpf, "HOSTS")?,

@@ -36,6 +36,7 @@ mod pins;
 mod policer;
 mod ports;
 mod route;
+mod shaping;
 mod sight;
 mod spec;
 mod state;
@@ -60,6 +61,7 @@ pub use self::{
     error::{DatapathError, Result},
     hook::Hook,
     route::{RouteGate, RouteHop, RouteSpec},
+    shaping::ShapeGate,
     sight::{Limits, Seen, Sight},
     spec::{
         DatapathOptions, Forwarding, Guard, Mode, NetworkSpec, PolicerSpec, PortKind, PortSpec, XdpChoice,
@@ -195,7 +197,7 @@ impl Datapath {
     }
 
     /// Whether what a port's pod sends above its limit gets a time to leave instead of being dropped: fq must stand on the
-    /// device then.
+    /// port's own device then, in the pod.
     pub fn set_shaped(&self, id: u32, is_shaped: bool) -> Result<()> {
         self.lock().set_shaped(id, is_shaped)
     }

@@ -4,7 +4,7 @@ use plexus_abi::{COST_SHIFT, Direction, PolicerConfig, PolicerState, TICKS_PER_N
 
 use super::{
     error::{DatapathError, Result},
-    maps::Maps,
+    maps::{Maps, Table},
     spec::PolicerSpec,
 };
 
@@ -48,13 +48,27 @@ pub(super) fn to_config(port: u32, spec: Option<PolicerSpec>) -> Result<PolicerC
 /// free burst and does not make a fast port wait as long as a slow one.
 pub(super) fn install(maps: &mut Maps, port: u32, direction: Direction, new: PolicerConfig) -> Result<()> {
     let index = policer_index(port, direction);
-    let old = maps.policers.get(index)?;
+    change(&mut maps.policers, &mut maps.policer_states, index, new)
+}
+
+/// The same for the shaper of a port.
+pub(super) fn install_shaper(maps: &mut Maps, port: u32, new: PolicerConfig) -> Result<()> {
+    change(&mut maps.shapers, &mut maps.shaper_states, port, new)
+}
+
+fn change(
+    configs: &mut Table<PolicerConfig>,
+    states: &mut Table<PolicerState>,
+    index: u32,
+    new: PolicerConfig,
+) -> Result<()> {
+    let old = configs.get(index)?;
     if old == new {
         return Ok(());
     }
-    let state = maps.policer_states.get(index)?;
-    maps.policer_states.set(index, rescale(state, &old, &new, now_ticks()?))?;
-    maps.policers.set(index, new)
+    let state = states.get(index)?;
+    states.set(index, rescale(state, &old, &new, now_ticks()?))?;
+    configs.set(index, new)
 }
 
 /// Removes a policer and its state.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use plexus_abi::{
     Counters, Direction, FdbKey, MAX_MEMBERS, PORT_CAPTURED, PORT_GUARD_IP, PORT_GUARD_MAC, PORT_PRESENT,
-    PORT_SHAPED, PortConfig, RoutePort, port_ifindex,
+    PORT_SHAPED, PolicerConfig, PortConfig, RoutePort, port_ifindex,
 };
 
 use super::{
@@ -60,7 +60,7 @@ impl Inner {
         &mut self,
         spec: &PortSpec<'_>,
         config: &PortConfig,
-        [ingress, egress]: [plexus_abi::PolicerConfig; 2],
+        [ingress, egress]: [PolicerConfig; 2],
     ) -> Result<()> {
         policer::install(&mut self.maps, spec.id, Direction::ToPod, ingress)?;
         policer::install(&mut self.maps, spec.id, Direction::FromPod, egress)?;
@@ -214,6 +214,7 @@ impl Inner {
             keep(self.maps.route_ports.set(id, RoutePort::ZERO));
             keep(policer::clear(&mut self.maps, id, Direction::ToPod));
             keep(policer::clear(&mut self.maps, id, Direction::FromPod));
+            keep(policer::install_shaper(&mut self.maps, id, PolicerConfig::ZERO));
             keep(self.maps.counters.reset(id, &Counters::ZERO));
         }
         first_error

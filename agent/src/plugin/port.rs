@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use plexus_cni::{CniError, Code};
 
 use super::PluginCall;
-use crate::datapath::{Guard, PolicerSpec, PortKind as DatapathKind, PortSpec};
+use crate::datapath::{Datapath, Guard, PolicerSpec, PortKind as DatapathKind, PortSpec};
 use crate::record::{PortKind, PortRecord, Rate};
 
 impl PluginCall<'_> {
@@ -14,7 +14,7 @@ impl PluginCall<'_> {
         let is_inside = port.kind == PortKind::PodTap;
         let socket = if is_inside { Some(self.sandbox()?.control()) } else { None };
         self.agent.datapath.add_port(&port.spec(socket))?;
-        self.agent.datapath.set_shaped(port.id, port.is_shaped()).map_err(Into::into)
+        port.shape(&self.agent.datapath)
     }
 
     /// Compares the port's programs with what was put in place (C091).
@@ -63,9 +63,16 @@ impl PortRecord {
             ips: self.ips.clone(),
             guard: Guard { mac: self.guard_mac, ip: self.guard_ip },
             ingress: self.ingress.map(Into::into),
-            egress: self.egress.map(Into::into),
+            egress: self.egress_policer().map(Into::into),
             socket,
         }
+    }
+
+    /// Tells the data plane whether what the pod sends waits, and where.
+    pub fn shape(&self, datapath: &Datapath) -> Result<(), CniError> {
+        let before = self.egress.filter(|_| self.is_shaped_before());
+        datapath.set_shaped(self.id, self.is_shaped() && !self.is_shaped_before())?;
+        datapath.set_shaper(self.id, before.map(Into::into)).map_err(Into::into)
     }
 }
 

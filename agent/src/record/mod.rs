@@ -295,7 +295,25 @@ impl PortRecord {
     pub fn is_shaped(&self) -> bool {
         self.shaping.as_ref().is_some_and(|shaping| shaping.is_shaped)
     }
+
+    /// Whether it waits at the pod's end of a veth, before the port's own device on the host.
+    pub fn is_shaped_before(&self) -> bool {
+        self.is_shaped() && self.kind != PortKind::PodTap
+    }
+
+    /// What the policer of the port's own device lets through. Behind a shaper it has more burst than ever waits there, so that
+    /// it drops nothing that leaves late, and still holds a pod to the rate that takes its fq away.
+    pub fn egress_policer(&self) -> Option<Rate> {
+        self.egress.map(|rate| {
+            let slack_bits =
+                if self.is_shaped_before() { (rate.rate_bps / 4).max(SHAPED_SLACK_BITS) } else { 0 };
+            Rate { burst_bits: rate.burst_bits.saturating_add(slack_bits), ..rate }
+        })
+    }
 }
+
+/// What may wait in a slow shaper, 64 full frames (`plexus_ebpf::pure::edt`), and some more.
+const SHAPED_SLACK_BITS: u64 = 80 * 1514 * 8;
 
 /// How the limit of what a pod sends is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

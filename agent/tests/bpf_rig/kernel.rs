@@ -34,7 +34,7 @@ pub(crate) struct Kernel {
     ebpf: Ebpf,
 }
 
-const CLASSIFIERS: [&str; 11] = [
+const CLASSIFIERS: [&str; 12] = [
     "port_tc",
     "port_learning",
     "port_routing",
@@ -44,6 +44,7 @@ const CLASSIFIERS: [&str; 11] = [
     "tap_tx",
     "tap_rx",
     "route",
+    "shape",
     "edge_push",
     "edge_pop",
 ];
@@ -120,11 +121,21 @@ impl Kernel {
 
     /// Runs the program that looks up routes, for a port; the verdict and the time of one of `repeat` runs.
     pub(crate) fn route(&self, port: u32, frame: &[u8], repeat: u32) -> (i32, std::time::Duration) {
+        self.named("route", port, frame, repeat)
+    }
+
+    /// Runs the program that gives packets their time at the pod's end of a port's veth; the verdict.
+    pub(crate) fn shape(&self, port: u32, frame: &[u8]) -> i32 {
+        self.named("shape", port, frame, 1).0
+    }
+
+    /// Runs a program whose gate names the port.
+    fn named(&self, program: &str, port: u32, frame: &[u8], repeat: u32) -> (i32, std::time::Duration) {
         let mut context = [0; SKB_BYTES];
         context[SKB_CB + 12..SKB_CB + 16].copy_from_slice(&port.to_ne_bytes());
         let options =
             TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat, ..TestRunOptions::new() };
-        let program: &SchedClassifier = self.ebpf.program("route").expect("program").try_into().expect("tc");
+        let program: &SchedClassifier = self.ebpf.program(program).expect("program").try_into().expect("tc");
         let result = program.test_run(options).expect("test run");
         (result.return_value.cast_signed(), result.duration)
     }

@@ -24,7 +24,7 @@ pub const PORT_GUARD_MAC: u32 = 2;
 /// `PortConfig::flags`: drop frames with a foreign source IP, ARP and neighbour discovery included.
 pub const PORT_GUARD_IP: u32 = 4;
 
-/// `PortConfig::flags`: fq stands on the device, so what the pod sends above its rate waits there.
+/// `PortConfig::flags`: fq stands on the port's device in the pod, so what the pod sends above its rate waits there.
 pub const PORT_SHAPED: u32 = 64;
 /// `PortConfig::flags`: somebody captures the port's frames. Only the agent that serves the capture sets it.
 pub const PORT_CAPTURED: u32 = 128;
@@ -126,6 +126,8 @@ pub const PROGRAM_TAP_RX: u32 = 2;
 pub const PROGRAM_UPLINK: u32 = 3;
 /// Slot of `PROGRAMS`: what looks up the routes of a packet that leaves a pod.
 pub const PROGRAM_ROUTE: u32 = 4;
+/// Slot of `PROGRAMS`: what gives a packet its time where it leaves the pod's end of a veth.
+pub const PROGRAM_SHAPE: u32 = 5;
 /// Slot of `PROGRAMS`: what the pod's end of a fastpath port's netkit pair runs.
 pub const PROGRAM_NETKIT: u32 = 6;
 /// Slot of `PROGRAMS`: what the pod's end of a fastpath port's netkit pair runs on a network that learns.

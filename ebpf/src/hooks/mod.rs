@@ -15,6 +15,8 @@ mod port_tc;
 mod route;
 mod route_gate;
 mod routing_gate;
+mod shape;
+mod shape_gate;
 mod tap_rx;
 mod tap_rx_gate;
 mod tap_tx;

@@ -8,10 +8,28 @@ use aya_ebpf::{
 };
 use plexus_abi::{
     PROGRAM_FROM_POD, PROGRAM_LEARNING, PROGRAM_NETKIT, PROGRAM_NETKIT_LEARNING, PROGRAM_ROUTE,
-    PROGRAM_ROUTING, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
+    PROGRAM_ROUTING, PROGRAM_SHAPE, PROGRAM_TAP_RX, PROGRAM_TAP_TX, PROGRAM_UPLINK,
 };
 
-use super::{maps::PROGRAMS, route};
+use super::maps::PROGRAMS;
+
+/// Where in `cb` a gate writes the port that its filter's class names. The kernel keeps `cb` from one program of a device to
+/// the next, and over the redirect to another device.
+const PORT: usize = 3;
+
+/// For a gate on an interface that is not the port's own: its filter's class says which port's, in any network namespace.
+#[inline(always)]
+fn name_port(ctx: &TcContext) {
+    // SAFETY: fields of the program's own context.
+    unsafe { (*ctx.skb.skb).cb[PORT] = (*ctx.skb.skb).tc_classid };
+}
+
+/// The port that the gate named.
+#[inline(always)]
+pub(crate) fn named_port(ctx: &TcContext) -> u32 {
+    // SAFETY: a field of the program's own context.
+    unsafe { (*ctx.skb.skb).cb[PORT] }
+}
 
 /// What a fastpath pod sends; without a program nothing is forwarded.
 #[inline(always)]
@@ -81,8 +99,17 @@ pub fn uplink(ctx: &TcContext) -> i32 {
 /// hold.
 #[inline(always)]
 pub fn route(ctx: &TcContext) -> i32 {
-    route::name_port(ctx);
+    name_port(ctx);
     // SAFETY: as above.
     unsafe { PROGRAMS.tail_call(ctx, PROGRAM_ROUTE) };
+    TC_ACT_UNSPEC
+}
+
+/// What leaves the pod's end of a veth; without a program it leaves at once, and the host polices it.
+#[inline(always)]
+pub fn shape(ctx: &TcContext) -> i32 {
+    name_port(ctx);
+    // SAFETY: as above.
+    unsafe { PROGRAMS.tail_call(ctx, PROGRAM_SHAPE) };
     TC_ACT_UNSPEC
 }

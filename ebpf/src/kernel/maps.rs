@@ -31,6 +31,14 @@ pub(crate) static POLICERS: Array<PolicerConfig> = Array::with_max_entries(2 * M
 #[map]
 pub(crate) static POLICER_STATES: Array<PolicerState> = Array::with_max_entries(2 * MAX_PORTS_DEFAULT, 0);
 
+/// Shapers at the pod's end of a veth, by port id: apart from the port's policer, which stands behind them on the host.
+#[map]
+pub(crate) static SHAPERS: Array<PolicerConfig> = Array::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
+/// Their states.
+#[map]
+pub(crate) static SHAPER_STATES: Array<PolicerState> = Array::with_max_entries(MAX_PORTS_DEFAULT, 0);
+
 /// Where XDP sends frames for a port, by port id.
 #[map]
 pub(crate) static DEVICES: DevMap = DevMap::with_max_entries(MAX_PORTS_DEFAULT, 0);

@@ -18,16 +18,13 @@ use plexus_abi::{
 };
 
 use super::{
-    counters,
+    counters, gate,
     maps::{NEXT_HOPS, ROUTE_PORTS},
     route_cache,
     skb::Skb,
 };
 use crate::pure::{destination::Destination, ethernet::Ethernet};
 
-/// Where in `cb` the gate writes the port whose table is asked. The kernel keeps `cb` from one program of a device to
-/// the next, and over the redirect to another device.
-const PORT: usize = 3;
 /// Where in `cb` stands that a table has been asked already.
 const MARK: usize = 4;
 /// Mixed with the ifindex: what is in `cb` before anybody has written there is no mark.
@@ -35,13 +32,6 @@ const MARK_OF: u32 = 0x9e1c_5a37;
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
-
-/// For a gate: its filter's class says which port's table is asked, in any network namespace.
-#[inline(always)]
-pub(crate) fn name_port(ctx: &TcContext) {
-    // SAFETY: fields of the program's own context.
-    unsafe { (*ctx.skb.skb).cb[PORT] = (*ctx.skb.skb).tc_classid };
-}
 
 /// Where a packet goes that leaves an interface of a pod.
 #[inline(always)]
@@ -51,8 +41,7 @@ pub fn leave(ctx: &TcContext) -> Verdict {
     if has_been_asked(ctx, skb.ifindex()) {
         return Verdict::Pass;
     }
-    // SAFETY: a field of the program's own context.
-    let port = unsafe { (*ctx.skb.skb).cb[PORT] };
+    let port = gate::named_port(ctx);
     let Some(routes) = ROUTE_PORTS.get(port).filter(|routes| routes.table != NO_TABLE) else {
         return Verdict::Pass;
     };

@@ -1,11 +1,16 @@
 //! Shaping by earliest departure time, where fq stands on the device behind the program.
 
-use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_skb_ecn_set_ce};
-use plexus_abi::{Direction, policer_index};
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, bpf_skb_ecn_set_ce},
+    programs::TcContext,
+};
+use plexus_abi::{Direction, DropReason, PolicerConfig, PolicerState, Verdict, policer_index};
 
 use super::{
-    maps::{POLICER_STATES, POLICERS},
+    counters, gate,
+    maps::{POLICER_STATES, POLICERS, SHAPER_STATES, SHAPERS},
     skb::Skb,
+    tap,
     word::Word,
 };
 use crate::pure::{edt, gcra};
@@ -13,15 +18,37 @@ use crate::pure::{edt, gcra};
 /// Attempts to store the new state while other CPUs do the same.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Gives a frame of `bytes` from the port its time, and charges it; `false` if it would wait beyond the horizon.
+/// What leaves the pod's end of a veth; the port's own programs are at the other end.
 #[inline(always)]
-pub(crate) fn pace(skb: &Skb<'_>, port: u32, bytes: u32) -> bool {
+pub fn leave(ctx: &TcContext) -> Verdict {
+    let skb = Skb::new(ctx);
+    let port = gate::named_port(ctx);
+    let Some((config, state)) = SHAPERS.get(port).zip(SHAPER_STATES.get_ptr_mut(port)) else {
+        return Verdict::Pass;
+    };
+    if pace(&skb, config, state, tap::wire(&skb).bytes) {
+        Verdict::Pass
+    } else {
+        counters::drop(&skb, port, DropReason::ShapedHorizon)
+    }
+}
+
+/// Gives a frame of `bytes` from a tapped port its time, in place of its policer; `false` if it would wait too long.
+#[inline(always)]
+pub(crate) fn pace_port(skb: &Skb<'_>, port: u32, bytes: u32) -> bool {
     let index = policer_index(port, Direction::FromPod);
-    let Some(config) = POLICERS.get(index) else { return true };
+    match POLICERS.get(index).zip(POLICER_STATES.get_ptr_mut(index)) {
+        Some((config, state)) => pace(skb, config, state, bytes),
+        None => true,
+    }
+}
+
+/// Gives a frame of `bytes` its time, and charges it; `false` if it would wait beyond the horizon.
+#[inline(always)]
+fn pace(skb: &Skb<'_>, config: &PolicerConfig, state: *mut PolicerState, bytes: u32) -> bool {
     if config.cost_per_byte == 0 {
         return true;
     }
-    let Some(state) = POLICER_STATES.get_ptr_mut(index) else { return true };
     // SAFETY: the only u64 of a map value; the policer touches it in the same way.
     let tat = unsafe { Word::new(state.cast()) };
     // SAFETY: a helper without arguments.

@@ -24,7 +24,7 @@ pub fn from_pod(ctx: &TcContext) -> Verdict {
     }
     let Some(mut slot) = Slot::of(port) else { return Verdict::Pass };
     if config.has(PORT_SHAPED) {
-        if !shaper::pace(&skb, port, wire.bytes) {
+        if !shaper::pace_port(&skb, port, wire.bytes) {
             return counters::drop(&skb, port, DropReason::ShapedHorizon);
         }
     } else if !policer::admit(&mut slot, port, Direction::FromPod, wire.bytes, &mut Moment::default()) {
@@ -66,9 +66,14 @@ fn inspect(skb: &Skb<'_>, port: &PortConfig) -> Result<(), DropReason> {
 fn weigh<'a>(skb: &Skb<'_>) -> Option<(u32, &'a PortConfig, Wire)> {
     let port = port_id(skb.ifindex());
     let config = fdb::port(port)?;
-    let wire = match Ethernet::parse(skb) {
+    Some((port, config, wire(skb)))
+}
+
+/// The frame's weight, whatever it is.
+#[inline(always)]
+pub(super) fn wire(skb: &Skb<'_>) -> Wire {
+    match Ethernet::parse(skb) {
         Some(ethernet) => skb.wire(&ethernet),
         None => Wire::single(skb.bytes()),
-    };
-    Some((port, config, wire))
+    }
 }

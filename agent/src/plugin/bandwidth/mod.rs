@@ -2,7 +2,7 @@
 //!
 //! Config as of the reference plugin (containernetworking/plugins, plugins/meta/bandwidth): rates in bits per second,
 //! bursts in bits, inline or in `runtimeConfig.bandwidth`. Unlike there, eBPF enforces it: no ifb device, and it works where
-//! there is no veth. What exceeds the rate is dropped, or, from a device inside the pod and where the kernel has fq, waits.
+//! there is no veth. What exceeds the rate is dropped, or, if the pod sends it and the kernel has fq, waits.
 
 mod limits;
 pub(super) mod shaping;
@@ -98,7 +98,7 @@ impl Plugin for Bandwidth {
         let Some(port) = call.port else { return Ok(()) };
         let datapath = &call.agent.datapath;
         datapath.set_policers(port.id, None, None)?;
-        datapath.set_shaped(port.id, false)?;
+        PortRecord { shaping: None, ..port.clone() }.shape(datapath)?;
         if port.is_shaped() { shaping::clear(call, port) } else { Ok(()) }
     }
 
@@ -117,13 +117,11 @@ fn keep(call: &PluginCall<'_>, limits: Limits, before: &PortRecord) -> Result<Po
         None => None,
     };
     (port.ingress, port.egress) = (limits.ingress(), limits.egress(port.is_shaped()));
-    let [ingress, egress] = [port.ingress, port.egress].map(|rate| rate.map(Into::into));
+    let [ingress, egress] = [port.ingress, port.egress_policer()].map(|rate| rate.map(Into::into));
     let datapath = &call.agent.datapath;
-    let told = datapath
-        .set_policers(port.id, ingress, egress)
-        .and_then(|()| datapath.set_shaped(port.id, port.is_shaped()));
-    match told {
-        Err(error) => Err(call.undone(error.into(), shaping::clear(call, &port))),
+    let policed = datapath.set_policers(port.id, ingress, egress).map_err(CniError::from);
+    match policed.and_then(|()| port.shape(datapath)) {
+        Err(error) => Err(call.undone(error, shaping::clear(call, &port))),
         Ok(()) if before.is_shaped() && !port.is_shaped() => shaping::clear(call, &port).map(|()| port),
         Ok(()) => Ok(port),
     }

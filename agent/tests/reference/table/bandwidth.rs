@@ -32,7 +32,8 @@ const TO_POD: Probe =
 
 fn rows() -> Vec<Row> {
     let chain = |keys: Value| {
-        let mut bandwidth = json!({"type": "bandwidth"});
+        // Whether it would shape depends on the kernel, and these rows are for all.
+        let mut bandwidth = json!({"type": "bandwidth", "plexus": {"shaping": "never"}});
         bandwidth.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         [bridge::bridge(json!({"isGateway": true})), bandwidth]
     };
