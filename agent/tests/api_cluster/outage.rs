@@ -57,7 +57,8 @@ fn a_watch_that_is_cut_goes_on_where_it_was() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let calls = node.calls_since(earlier);
-    assert!(begun("pods") && begun("network-attachment-definitions"), "{calls:?}");
+    let is_watched = begun("pods") && begun("network-attachment-definitions");
+    assert!(is_watched, "{calls:?}\n{}", node.plexusd.log_tail());
     assert!(calls.iter().all(|call| call.verb != "list"), "nothing is read twice: {calls:?}");
 }
 
